@@ -1,0 +1,30 @@
+namespace Quorumail.Cluster.Log;
+
+/// <summary>
+/// The state that the log's commands make. Called by the log, one call at a time. No method but the constructor may
+/// throw for what a command holds: an exception here stops the node.
+/// </summary>
+public interface IReplicatedState
+{
+    /// <summary>Index of the last entry whose effects the state holds after its own recovery; later entries are applied again.</summary>
+    long AppliedIndex { get; }
+
+    /// <summary>
+    /// Applies the commands of one entry, in order, and writes what each answers into <paramref name="answers"/>.
+    /// The memory of the commands belongs to the log and is reused: copy what is kept.
+    /// </summary>
+    /// <param name="index">Log index; always <see cref="AppliedIndex"/> + 1 or later (entries without commands are skipped).</param>
+    /// <param name="stamp">Cluster time of the entry, in milliseconds; never falls.</param>
+    /// <param name="commands">At least one.</param>
+    /// <param name="answers">As long as <paramref name="commands"/>; an answer not written is empty.</param>
+    void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers);
+
+    /// <summary>Makes everything applied so far durable and returns the index up to which it is: the log may forget up to there.</summary>
+    ValueTask<long> FlushAsync(CancellationToken token);
+
+    /// <summary>Writes the whole state, as of one index that is returned, for a node that lags too far behind.</summary>
+    ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token);
+
+    /// <summary>Replaces the whole state by a snapshot, durably, before it returns.</summary>
+    ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token);
+}

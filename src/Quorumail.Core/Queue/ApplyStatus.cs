@@ -1,0 +1,26 @@
+namespace Quorumail.Core.Queue;
+
+/// <summary>What Apply said to a command. Every node says the same.</summary>
+public enum ApplyStatus
+{
+    /// <summary>Done.</summary>
+    Accepted = 0,
+
+    /// <summary>No such message (any more).</summary>
+    NotFound = 1,
+
+    /// <summary>The queue id is taken.</summary>
+    Collision = 2,
+
+    /// <summary>The message was abandoned or withdrawn before.</summary>
+    Abandoned = 3,
+
+    /// <summary>Another owner, or a later life of the owner, has the message.</summary>
+    StaleEpoch = 4,
+
+    /// <summary>A recipient is final already, or has another attempt open.</summary>
+    Conflict = 5,
+
+    /// <summary>The command does not make sense (an index out of range, no recipients).</summary>
+    Invalid = 6,
+}

@@ -1,0 +1,70 @@
+using Quorumail.Core.Mail;
+
+namespace Quorumail.Core.Queue;
+
+/// <summary>A change to the queue, as it stands in the replicated log. Applying the same commands in the same order gives the same queue.</summary>
+public abstract record QueueCommand
+{
+    private protected QueueCommand()
+    {
+    }
+}
+
+/// <summary>Takes responsibility for a message whose body is durable already. Its commit is what 250 means.</summary>
+/// <param name="Id">New in the queue; a collision is refused.</param>
+/// <param name="Envelope">At least one recipient.</param>
+/// <param name="Size">Octets of the stored message.</param>
+/// <param name="Traits">What was seen in the message.</param>
+/// <param name="BodyHash">XxHash128 of the stored message, 16 bytes.</param>
+/// <param name="Holders">Nodes whose disks hold the body, the accepting node first.</param>
+/// <param name="Owner">The node that delivers.</param>
+/// <param name="Tenant">Empty for the default tenant.</param>
+public sealed record EnqueueCommand(
+    QueueId Id,
+    Envelope Envelope,
+    long Size,
+    BodyTraits Traits,
+    ReadOnlyMemory<byte> BodyHash,
+    IReadOnlyList<BodyHolder> Holders,
+    string Owner,
+    string Tenant = "") : QueueCommand;
+
+/// <summary>Gives a message up before or after its Enqueue: whichever of the two applies first wins. Frees the body.</summary>
+public sealed record AbandonCommand(QueueId Id) : QueueCommand;
+
+/// <summary>
+/// The client was answered 451 because the outcome was unknown. A later Enqueue is refused; one that applied already is
+/// removed if no attempt has started, else it is listed as a suspect (<see cref="SuspectReason.Answered451"/>).
+/// </summary>
+public sealed record WithdrawCommand(QueueId Id) : QueueCommand;
+
+/// <summary>The 250 could not be written, so that the client may send the message again.</summary>
+public sealed record ReportUnreadReplyCommand(QueueId Id) : QueueCommand;
+
+/// <summary>
+/// A transaction for these recipients may now send its final dot, if Apply accepts. <paramref name="Recipients"/> are
+/// indexes into the envelope's list. Refused if the epoch is stale, or a recipient is final or has an open attempt.
+/// </summary>
+public sealed record AttemptStartedCommand(
+    QueueId Id,
+    long Epoch,
+    int Attempt,
+    IReadOnlyList<int> Recipients) : QueueCommand;
+
+/// <summary>
+/// The outcome of an attempt, per recipient, with the notices that the outcome asks for (enqueued in the same step).
+/// Also used without a started attempt: for deliveries that are idempotent by themselves, for expiry, and for failures
+/// before the final dot. Refused as a whole if any recipient is final already or has another attempt open.
+/// </summary>
+public sealed record AttemptEndedCommand(
+    QueueId Id,
+    long Epoch,
+    int Attempt,
+    IReadOnlyList<RecipientResult> Results,
+    IReadOnlyList<EnqueueCommand> Notices) : QueueCommand;
+
+/// <summary>
+/// A node began a new life: what its earlier life had under way is over without a record. Its open attempts become in
+/// doubt and are listed; the epoch of its messages rises, so that nothing of the earlier life applies any more.
+/// </summary>
+public sealed record OwnerRestartedCommand(string Owner) : QueueCommand;

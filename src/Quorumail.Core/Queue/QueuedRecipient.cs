@@ -1,0 +1,24 @@
+using Quorumail.Core.Mail;
+
+namespace Quorumail.Core.Queue;
+
+/// <summary>One recipient of a queued message. Immutable: a change makes a new one.</summary>
+/// <param name="Envelope">Address and delivery status options.</param>
+/// <param name="State">Where it stands.</param>
+/// <param name="Attempts">Attempts begun so far.</param>
+/// <param name="OpenAttempt">Number of the open attempt, 0 if none.</param>
+/// <param name="NextAttemptAt">Not before this, in milliseconds of cluster time.</param>
+/// <param name="LastResult">The latest result, or null before the first.</param>
+/// <param name="DelayNoticed">A delay notice has been sent.</param>
+public sealed record QueuedRecipient(
+    EnvelopeRecipient Envelope,
+    RecipientState State,
+    int Attempts,
+    int OpenAttempt,
+    long NextAttemptAt,
+    RecipientResult? LastResult,
+    bool DelayNoticed)
+{
+    /// <summary>Whether nothing more will happen to this recipient.</summary>
+    public bool IsFinal => State is RecipientState.Delivered or RecipientState.Bounced;
+}
