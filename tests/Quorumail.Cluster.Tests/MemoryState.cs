@@ -1,0 +1,129 @@
+using System.Buffers.Binary;
+using Quorumail.Cluster.Log;
+
+namespace Quorumail.Cluster.Tests;
+
+/// <summary>A state in memory that counts; its "disk" is what survives <see cref="Reopen"/>.</summary>
+internal sealed class MemoryState : IReplicatedState
+{
+    private readonly Lock _lock = new();
+    private readonly List<(long Index, byte[] Command)> _applied = [];
+    private long _appliedIndex;
+    private long _durableIndex;
+    private int _durableCount;
+
+    public long AppliedIndex => Volatile.Read(ref _appliedIndex);
+
+    public long LastStamp { get; private set; }
+
+    /// <summary>Throws out of Apply when it sees this command.</summary>
+    public byte[]? Poison { get; init; }
+
+    /// <summary>Whether FlushAsync makes anything durable.</summary>
+    public bool Durable { get; set; } = true;
+
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _applied.Count;
+            }
+        }
+    }
+
+    public int Flushes { get; private set; }
+
+    public List<(long Index, byte[] Command)> Applied
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _applied];
+            }
+        }
+    }
+
+    public void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers)
+    {
+        Assert.True(index > _appliedIndex, $"entry {index} after {_appliedIndex}");
+        Assert.True(stamp >= LastStamp, $"stamp {stamp} after {LastStamp}");
+        LastStamp = stamp;
+        lock (_lock)
+        {
+            for (int i = 0; i < commands.Count; i++)
+            {
+                byte[] command = commands[i].ToArray();
+                if (Poison is not null && command.AsSpan().SequenceEqual(Poison))
+                {
+                    throw new InvalidOperationException("poisoned command");
+                }
+
+                _applied.Add((index, command));
+                answers[i] = command;
+            }
+        }
+
+        Volatile.Write(ref _appliedIndex, index);
+    }
+
+    public ValueTask<long> FlushAsync(CancellationToken token)
+    {
+        Flushes++;
+        if (Durable)
+        {
+            lock (_lock)
+            {
+                _durableIndex = _appliedIndex;
+                _durableCount = _applied.Count;
+            }
+        }
+
+        return ValueTask.FromResult(_durableIndex);
+    }
+
+    /// <summary>What a new process would find: the flushed part alone.</summary>
+    public MemoryState Reopen()
+    {
+        MemoryState state = new() { _appliedIndex = _durableIndex, _durableIndex = _durableIndex, _durableCount = _durableCount };
+        state._applied.AddRange(_applied[.._durableCount]);
+        return state;
+    }
+
+    public async ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token)
+    {
+        List<(long Index, byte[] Command)> applied = Applied;
+        foreach ((long index, byte[] command) in applied)
+        {
+            byte[] header = new byte[12];
+            BinaryPrimitives.WriteInt64LittleEndian(header, index);
+            BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(8), command.Length);
+            await destination.WriteAsync(header, token);
+            await destination.WriteAsync(command, token);
+        }
+
+        return AppliedIndex;
+    }
+
+    public async ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token)
+    {
+        List<(long Index, byte[] Command)> loaded = [];
+        byte[] header = new byte[12];
+        while (await source.ReadAtLeastAsync(header, header.Length, throwOnEndOfStream: false, token) == header.Length)
+        {
+            byte[] command = new byte[BinaryPrimitives.ReadInt32LittleEndian(header.AsSpan(8))];
+            await source.ReadExactlyAsync(command, token);
+            loaded.Add((BinaryPrimitives.ReadInt64LittleEndian(header), command));
+        }
+
+        lock (_lock)
+        {
+            _applied.Clear();
+            _applied.AddRange(loaded);
+            _appliedIndex = _durableIndex = index;
+            _durableCount = loaded.Count;
+        }
+    }
+}
