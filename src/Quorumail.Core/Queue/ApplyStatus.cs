@@ -12,13 +12,13 @@ public enum ApplyStatus
     /// <summary>The queue id is taken.</summary>
     Collision = 2,
 
-    /// <summary>The message was abandoned or withdrawn before.</summary>
+    /// <summary>The message was abandoned or withdrawn before, or its id is too old to tell.</summary>
     Abandoned = 3,
 
     /// <summary>Another owner, or a later life of the owner, has the message.</summary>
     StaleEpoch = 4,
 
-    /// <summary>A recipient is final already, or has another attempt open.</summary>
+    /// <summary>A recipient is final already, or has another attempt open; or the message to be given up is in the queue and stays there.</summary>
     Conflict = 5,
 
     /// <summary>The command does not make sense (an index out of range, no recipients).</summary>

@@ -29,7 +29,10 @@ public sealed record EnqueueCommand(
     string Owner,
     string Tenant = "") : QueueCommand;
 
-/// <summary>Gives a message up before or after its Enqueue: whichever of the two applies first wins. Frees the body.</summary>
+/// <summary>
+/// Gives up an id whose Enqueue may still come: whichever of the two applies first wins. If this one, the body is freed
+/// and the Enqueue refused; if the Enqueue, this is refused (<see cref="ApplyStatus.Conflict"/>) and the message stays.
+/// </summary>
 public sealed record AbandonCommand(QueueId Id) : QueueCommand;
 
 /// <summary>
@@ -43,7 +46,8 @@ public sealed record ReportUnreadReplyCommand(QueueId Id) : QueueCommand;
 
 /// <summary>
 /// A transaction for these recipients may now send its final dot, if Apply accepts. <paramref name="Recipients"/> are
-/// indexes into the envelope's list. Refused if the epoch is stale, or a recipient is final or has an open attempt.
+/// indexes into the envelope's list; <paramref name="Attempt"/> must be higher than any attempt of theirs before.
+/// Refused if the epoch is stale, or a recipient is final or has an open attempt.
 /// </summary>
 public sealed record AttemptStartedCommand(
     QueueId Id,
@@ -52,9 +56,12 @@ public sealed record AttemptStartedCommand(
     IReadOnlyList<int> Recipients) : QueueCommand;
 
 /// <summary>
-/// The outcome of an attempt, per recipient, with the notices that the outcome asks for (enqueued in the same step).
-/// Also used without a started attempt: for deliveries that are idempotent by themselves, for expiry, and for failures
-/// before the final dot. Refused as a whole if any recipient is final already or has another attempt open.
+/// The outcome of an attempt, per recipient, with the notices that the outcome asks for (enqueued in the same step; their
+/// bodies are durable before). For recipients whose accepted attempt is open it is taken whatever the epoch. It may also
+/// name, alone or together with those, recipients without an open attempt: for deliveries that are idempotent by
+/// themselves, for expiry, and for failures before the final dot; for these the epoch must be the present one and the
+/// attempt higher than any before. Refused as a whole if any recipient is final already or has another attempt open, or a
+/// notice's id is taken; then the notices are given up as by <see cref="AbandonCommand"/>: propose again with other ids.
 /// </summary>
 public sealed record AttemptEndedCommand(
     QueueId Id,

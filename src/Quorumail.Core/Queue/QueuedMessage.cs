@@ -13,7 +13,7 @@ namespace Quorumail.Core.Queue;
 /// <param name="BodyHash">XxHash128 of the stored message, 16 bytes.</param>
 /// <param name="Holders">Disks that hold the body.</param>
 /// <param name="Owner">The node that delivers.</param>
-/// <param name="Epoch">Rises with every change of owner or owner's life; attempts of an older epoch are refused.</param>
+/// <param name="Epoch">Rises with every change of owner or owner's life; attempts of an older epoch are refused. After its owner's restart read it again from the state: not every message is reported.</param>
 /// <param name="EnqueuedAt">Milliseconds of cluster time.</param>
 /// <param name="Tenant">Empty for the default tenant.</param>
 public sealed record QueuedMessage(

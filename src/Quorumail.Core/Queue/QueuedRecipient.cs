@@ -5,7 +5,7 @@ namespace Quorumail.Core.Queue;
 /// <summary>One recipient of a queued message. Immutable: a change makes a new one.</summary>
 /// <param name="Envelope">Address and delivery status options.</param>
 /// <param name="State">Where it stands.</param>
-/// <param name="Attempts">Attempts begun so far.</param>
+/// <param name="Attempts">Number of the latest attempt, 0 before the first; a batch takes the highest of its recipients' plus one.</param>
 /// <param name="OpenAttempt">Number of the open attempt, 0 if none.</param>
 /// <param name="NextAttemptAt">Not before this, in milliseconds of cluster time.</param>
 /// <param name="LastResult">The latest result, or null before the first.</param>

@@ -1,0 +1,56 @@
+using Quorumail.Core.Mail;
+
+namespace Quorumail.Core.Queue;
+
+/// <summary>
+/// What a run of applied commands has changed: all that must be persisted, in apply order within each list, and the
+/// bodies that may now be deleted. Fill it by <see cref="QueueState.Apply"/>, persist it, <see cref="Clear"/> it, use it again.
+/// Persist by overwriting: keys are the message's id, the tombstone's and the suspect's sequence, the owner's name.
+/// </summary>
+public sealed class QueueChanges
+{
+    /// <summary>Messages put or removed. The same id may stand here several times: the last one holds.</summary>
+    public List<QueueChange> Messages { get; } = [];
+
+    /// <summary>
+    /// Bodies that nobody needs any more, of removed and of abandoned messages; some may never have existed. Nothing
+    /// else allows a body to be deleted. None of these ids comes back into the queue.
+    /// </summary>
+    public List<QueueId> ReleasedBodies { get; } = [];
+
+    /// <summary>Suspects to add.</summary>
+    public List<ListedSuspect> SuspectsListed { get; } = [];
+
+    /// <summary>Sequences of suspects to delete; may name one that <see cref="SuspectsListed"/> adds.</summary>
+    public List<long> SuspectsDropped { get; } = [];
+
+    /// <summary>Tombstones to add.</summary>
+    public List<Tombstone> TombstonesSet { get; } = [];
+
+    /// <summary>Sequences of tombstones to delete; may name one that <see cref="TombstonesSet"/> adds.</summary>
+    public List<long> TombstonesForgotten { get; } = [];
+
+    /// <summary>Owners whose epoch has risen; the last entry of an owner holds.</summary>
+    public List<KeyValuePair<string, long>> OwnerEpochs { get; } = [];
+
+    /// <summary>The marks have changed: persist <see cref="QueueState.Marks"/> as it stands after the last command.</summary>
+    public bool MarksChanged { get; internal set; }
+
+    /// <summary>Whether nothing is to be persisted or deleted.</summary>
+    public bool IsEmpty =>
+        Messages.Count == 0 && ReleasedBodies.Count == 0 && SuspectsListed.Count == 0 && SuspectsDropped.Count == 0
+        && TombstonesSet.Count == 0 && TombstonesForgotten.Count == 0 && OwnerEpochs.Count == 0 && !MarksChanged;
+
+    /// <summary>Empties all lists and keeps their memory.</summary>
+    public void Clear()
+    {
+        Messages.Clear();
+        ReleasedBodies.Clear();
+        SuspectsListed.Clear();
+        SuspectsDropped.Clear();
+        TombstonesSet.Clear();
+        TombstonesForgotten.Clear();
+        OwnerEpochs.Clear();
+        MarksChanged = false;
+    }
+}

@@ -1,0 +1,14 @@
+namespace Quorumail.Core.Queue;
+
+/// <summary>The persisted form of a queue, as read back at start or from a snapshot. Sequences may be streams; each is read once, in the order below.</summary>
+/// <param name="Marks">As last persisted, or <see cref="QueueMarks.Initial"/>.</param>
+/// <param name="OwnerEpochs">Any order.</param>
+/// <param name="Tombstones">In order of their sequence.</param>
+/// <param name="Suspects">In order of their sequence.</param>
+/// <param name="Messages">Any order.</param>
+public sealed record QueueRecords(
+    QueueMarks Marks,
+    IEnumerable<KeyValuePair<string, long>> OwnerEpochs,
+    IEnumerable<Tombstone> Tombstones,
+    IEnumerable<ListedSuspect> Suspects,
+    IEnumerable<QueuedMessage> Messages);
