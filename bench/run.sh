@@ -1,0 +1,339 @@
+#!/usr/bin/env bash
+# Quorumail against Postfix, in one run on this machine: throughput, latency, CPU a message and memory, both with fsync
+# before 250 and with their logs on, in turn (A B A B), each cell on a fresh spool, medians over the rounds.
+#
+#   bench/run.sh [--quick] [--rounds N] [--seconds S] [--only postfix|quorumail] [--output FILE]
+#
+# Prints a Markdown table and writes it to FILE (default artifacts/bench/result.md). Takes about 13 minutes, with
+# --quick under 3. Needs root (Postfix) and a C compiler; fetches Postfix into .tools (tests/Quorumail.EndToEnd/peers.sh).
+#
+# Accept alone is measured in two ways. `accept`: mail is queued and stays there. Postfix's HOLD action leaves it in the
+# hold queue, the least that Postfix can do with a message; Quorumail has a route to a next hop that never greets. `discard`:
+# both accept, queue, and deliver to their discard transport. `relay`: both deliver to bench/sink over SMTP, and a run
+# ends when the sink has the last message; each acknowledged id must be at the sink.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$here/.." && pwd)
+tests=$repository/tests/Quorumail.EndToEnd
+peers=$repository/.tools/peers/bin
+tools=$repository/artifacts/bench
+server=${QUORUMAIL_SERVER:-$repository/artifacts/bin/Quorumail.Server/release/smtp-server}
+
+rounds=3
+seconds=2.5
+session_counts="1 20 100"
+sizes="4096 51200"
+idle_connections=5000
+servers="postfix quorumail"
+output=$tools/result.md
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) rounds=1 seconds=1.5 ;;
+    --rounds) rounds=$2; shift ;;
+    --seconds) seconds=$2; shift ;;
+    --only) servers=$2; shift ;;
+    --output) output=$2; shift ;;
+    *) sed -n '5,6p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  esac
+  shift
+done
+
+mkdir -p "$tools"
+work=$(mktemp -d "${TMPDIR:-/tmp}/quorumail-bench.XXXXXX")
+chmod 755 "$work"
+children=() # process ids that this run started and that must not outlive it
+clean_up() {
+  for pid in "${children[@]}"; do kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+log() { echo "bench: $*" >&2; }
+
+# ---- building ------------------------------------------------------------------------------------------------------
+
+build() {
+  "$tests/peers.sh" >&2
+  for tool in load sink idle; do cc -O2 -Wall -Wextra -o "$tools/$tool" "$here/$tool.c"; done
+  case $servers in *quorumail*)
+    if [ -z "${QUORUMAIL_SERVER:-}" ]; then
+      (cd "$repository" && dotnet build -c Release --nologo -v quiet src/Quorumail.Server) >&2
+    fi
+    [ -x "$server" ] || { log "$server is not there"; exit 1; }
+  esac
+}
+
+# ---- processes -----------------------------------------------------------------------------------------------------
+
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+}
+
+wait_for_port() { # port pid
+  local tries=0
+  until (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
+    kill -0 "$2" 2>/dev/null || { log "the server ended early"; tail -n 20 "$cell/server.log" >&2; exit 1; }
+    [ $((tries++)) -lt 600 ] || { log "the server does not listen"; exit 1; }
+    sleep 0.05
+  done
+}
+
+forget() { # pid
+  local kept=() pid
+  for pid in "${children[@]}"; do [ "$pid" = "$1" ] || kept+=("$pid"); done
+  children=("${kept[@]}")
+}
+
+start_server() { # name mode(accept|discard|relay) next-hop-port : sets server_pid, port
+  port=$(free_port)
+  case $1 in
+    postfix)
+      local settings=("default_transport=discard:")
+      [ "$2" = accept ] && settings+=("smtpd_data_restrictions=check_client_access static:HOLD")
+      [ "$2" = relay ] && settings=("default_transport=smtp:[127.0.0.1]:$3")
+      "$tests/postfix.sh" "$cell/postfix" "$port" "${settings[@]}" >"$cell/server.log" 2>&1 &
+      ;;
+    quorumail)
+      local http route
+      http=$(free_port)
+      case $2 in
+        discard) route='transport = "discard"' ;;
+        *) route="transport = \"smtp\"
+host = \"127.0.0.1\"
+port = $3" ;;
+      esac
+      cat >"$cell/config.toml" <<TOML
+[server]
+host = "127.0.0.1"
+port = $port
+hostname = "quorumail.example"
+trusted_networks = ["127.0.0.0/8"]
+[storage]
+path = "$cell/data"
+[http]
+port = $http
+[[routes]]
+match = "*"
+$route
+TOML
+      (cd "$cell" && exec setsid "$server" --config "$cell/config.toml") >"$cell/server.log" 2>&1 &
+      ;;
+  esac
+  server_pid=$!
+  children+=("$server_pid")
+  wait_for_port "$port" "$server_pid"
+}
+
+stop() { # pid
+  kill -TERM "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+  kill -KILL -- "-$1" 2>/dev/null || true # what a master left behind in its process group
+  forget "$1"
+}
+
+# Processor time in clock ticks of all processes of a server's session, its ended children included.
+server_ticks() {
+  cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) /\1 x /' |
+    awk -v session="$server_pid" '$6 == session { sum += $14 + $15; if ($1 == session) sum += $16 + $17 } END { print sum + 0 }'
+}
+
+busy_ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat; }
+
+# Memory of all processes of a server's session in MB, shared pages counted once (Pss).
+server_megabytes() {
+  local pid total=0 pss
+  for pid in $(cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) /\1 x /' |
+    awk -v session="$server_pid" '$6 == session { print $1 }'); do
+    pss=$(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup" 2>/dev/null || true)
+    total=$((total + ${pss:-0}))
+  done
+  awk -v kb="$total" 'BEGIN { printf "%.1f", kb / 1024 }'
+}
+
+# ---- measuring -----------------------------------------------------------------------------------------------------
+
+ticks=$(getconf CLK_TCK)
+results=$work/results.tsv # cell, server, figure, value
+: >"$results"
+note() { printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$results"; }
+json() { sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p"; }
+sink_count() { od -An -t d8 "$cell/count" | tr -d ' '; }
+now() { date +%s.%N; }
+
+wait_for_sink() { # wanted
+  local last=-1 still=0 count
+  while count=$(sink_count); [ "$count" -lt "$1" ]; do
+    if [ "$count" = "$last" ]; then still=$((still + 1)); else still=0; fi
+    last=$count
+    [ $still -lt 600 ] || { log "the sink stays at $count of $1"; return 1; }
+    sleep 0.05
+  done
+}
+
+# Runs COMMAND as the load, waits for the sink where there is one, and notes rate and CPU under PREFIX.
+timed() { # name server prefix messages|- command...
+  local name=$1 kind=$2 prefix=$3 messages=$4
+  shift 4
+  local begin end server_before busy_before before=0
+  [ "$mode" = relay ] && before=$(sink_count)
+  busy_before=$(busy_ticks)
+  server_before=$(server_ticks)
+  begin=$(now)
+  "$@" >"$cell/load.json" 2>"$cell/load.err" || { log "load failed: $(tail -n 2 "$cell/load.err")"; return 1; }
+  [ "$messages" = - ] && messages=$(json messages <"$cell/load.json")
+  local accepted
+  accepted=$(now)
+  [ "$mode" = relay ] && wait_for_sink $((before + messages))
+  end=$(now)
+  awk -v n="$messages" -v s=$(($(server_ticks) - server_before)) -v b=$(($(busy_ticks) - busy_before)) \
+    -v hz="$ticks" -v begin="$begin" -v accepted="$accepted" -v end="$end" 'BEGIN {
+      printf "rate %.1f\naccept_rate %.1f\ncpu_ms %.4f\nmachine_cores %.2f\n",
+        n / (end - begin), n / (accepted - begin), s * 1000 / hz / n, b / hz / (end - begin) }' |
+    while read -r figure value; do note "$name" "$kind" "$prefix$figure" "$value"; done
+}
+
+measure() { # server mode sessions size
+  local kind=$1
+  mode=$2
+  local sessions=$3 size=$4
+  local name="$mode $sessions $size"
+  cell=$work/cell.$((++cells))
+  mkdir -p "$cell"
+  chmod 755 "$cell"
+  local sink_port quiet= sink_pid
+  sink_port=$(free_port)
+  [ "$mode" = accept ] && quiet=-q
+  "$tools/sink" -p "$sink_port" -c "$cell/count" -i "$cell/ids" $quiet >"$cell/sink.json" &
+  sink_pid=$!
+  children+=("$sink_pid")
+  start_server "$kind" "$mode" "$sink_port"
+  "$tools/load" -p "$port" -s "$sessions" -l "$size" -T 0.5 >"$cell/warm.json" # warm: JIT, processes forked
+  [ "$mode" = relay ] && wait_for_sink "$(json messages <"$cell/warm.json")"
+
+  timed "$name" "$kind" "" - "$tools/load" -p "$port" -s "$sessions" -l "$size" -T "$seconds" -a "$cell/acknowledged"
+  for figure in p50_ms p99_ms client_cpu_us; do note "$name" "$kind" $figure "$(json $figure <"$cell/load.json")"; done
+  local count
+  count=$(awk -v r="$(json rate <"$cell/load.json")" -v s="$seconds" -v n="$sessions" \
+    'BEGIN { m = int(r * s); print m < n ? n : m }')
+  timed "$name" "$kind" source_ "$count" "$peers/smtp-source" -d -s "$sessions" -m "$count" -l "$size" \
+    -f sender@load.example -t recipient@sink.example "127.0.0.1:$port"
+
+  stop "$server_pid"
+  stop "$sink_pid"
+  if [ "$mode" = relay ]; then
+    local lost
+    lost=$(sort "$cell/acknowledged" | comm -23 - <(sort -u "$cell/ids") | wc -l)
+    [ "$lost" = 0 ] || { log "$kind lost $lost acknowledged messages in '$name'"; failed=1; }
+    note "$name" "$kind" lost "$lost"
+    note "$name" "$kind" sink_cpu_us "$(json sink_cpu_us <"$cell/sink.json")"
+  fi
+  rm -f "$cell/ids" "$cell/acknowledged"
+}
+
+# Memory idle and with idle connections; Postfix has a process for each and stops at its limit of 100.
+measure_idle() { # server
+  local kind=$1 wanted=$idle_connections idle_pid
+  [ "$kind" = postfix ] && wanted=90
+  cell=$work/cell.$((++cells))
+  mkdir -p "$cell"
+  chmod 755 "$cell"
+  start_server "$kind" discard 1
+  "$tools/load" -p "$port" -s 20 -T 1 >/dev/null
+  sleep 2
+  note idle "$kind" megabytes "$(server_megabytes)"
+  "$tools/idle" -p "$port" -n "$wanted" >"$cell/idle.json" &
+  idle_pid=$!
+  children+=("$idle_pid")
+  until [ -s "$cell/idle.json" ]; do sleep 0.1; done
+  sleep 1
+  note idle "$kind" connections "$(json idle <"$cell/idle.json")"
+  note idle "$kind" connected_megabytes "$(server_megabytes)"
+  stop "$idle_pid"
+  stop "$server_pid"
+}
+
+# ---- reporting -----------------------------------------------------------------------------------------------------
+
+report() {
+  local commit
+  commit=$(git -C "$repository" rev-parse --short HEAD 2>/dev/null || echo unknown)
+  echo "Commit $commit, $(date -u +%Y-%m-%d), $(nproc) cores $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), \
+$(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, Linux $(uname -r), rounds: $rounds of $seconds s, medians."
+  echo "Durability: Quorumail fsyncs body and log before 250 (its default); Postfix $("$peers/postconf" -dh mail_version 2>/dev/null) fsyncs the queue file before 250 (its default)."
+  echo
+  awk -F '\t' '
+    { value[$1, $2, $3, ++n[$1, $2, $3]] = $4; if (!(($1) in seen)) { seen[$1]; order[++cells] = $1 } }
+    function median(cell, kind, figure,   m, i, j, t, a) {
+      m = n[cell, kind, figure]
+      if (!m) return ""
+      for (i = 1; i <= m; i++) a[i] = value[cell, kind, figure, i] + 0
+      for (i = 2; i <= m; i++) for (j = i; j > 1 && a[j - 1] > a[j]; j--) { t = a[j]; a[j] = a[j - 1]; a[j - 1] = t }
+      return m % 2 ? a[(m + 1) / 2] : (a[m / 2] + a[m / 2 + 1]) / 2
+    }
+    function show(format, number) { return number == "" ? "–" : sprintf(format, number) }
+    END {
+      print "| mode | sessions | bytes | server | smtp-source msg/s | load msg/s | p50 ms | p99 ms | CPU ms/msg | CPU ms/msg (smtp-source) | client / sink CPU µs/msg | busy cores |"
+      print "|---|---|---|---|---|---|---|---|---|---|---|---|"
+      for (c = 1; c <= cells; c++) {
+        if (order[c] == "idle") continue
+        split("postfix quorumail", kinds, " ")
+        for (k = 1; k <= 2; k++) if (n[order[c], kinds[k], "rate"]) {
+          split(order[c], part, " ")
+          sinkcpu = median(order[c], kinds[k], "sink_cpu_us")
+          printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s / %s | %s |\n", part[1], part[2], part[3], kinds[k],
+            show("%.0f", median(order[c], kinds[k], "source_rate")), show("%.0f", median(order[c], kinds[k], "rate")),
+            show("%.2f", median(order[c], kinds[k], "p50_ms")), show("%.2f", median(order[c], kinds[k], "p99_ms")),
+            show("%.3f", median(order[c], kinds[k], "cpu_ms")), show("%.3f", median(order[c], kinds[k], "source_cpu_ms")),
+            show("%.0f", median(order[c], kinds[k], "client_cpu_us")), show("%.0f", sinkcpu),
+            show("%.2f", median(order[c], kinds[k], "machine_cores"))
+        }
+      }
+      print ""
+      print "| mode | sessions | bytes | Quorumail ÷ Postfix, smtp-source | load | p50 | CPU |"
+      print "|---|---|---|---|---|---|---|"
+      for (c = 1; c <= cells; c++) {
+        cell = order[c]
+        if (cell == "idle" || !n[cell, "postfix", "rate"] || !n[cell, "quorumail", "rate"]) continue
+        split(cell, part, " ")
+        printf "| %s | %s | %s | %.2f | %.2f | %.2f | %.2f |\n", part[1], part[2], part[3],
+          median(cell, "quorumail", "source_rate") / median(cell, "postfix", "source_rate"),
+          median(cell, "quorumail", "rate") / median(cell, "postfix", "rate"),
+          median(cell, "quorumail", "p50_ms") / median(cell, "postfix", "p50_ms"),
+          median(cell, "quorumail", "cpu_ms") / median(cell, "postfix", "cpu_ms")
+      }
+      print ""
+      print "| server | idle MB | idle connections | MB with them | MB above idle |"
+      print "|---|---|---|---|---|"
+      for (k = 1; k <= 2; k++) if (n["idle", kinds[k], "megabytes"])
+        printf "| %s | %.0f | %d | %.0f | %.0f |\n", kinds[k], median("idle", kinds[k], "megabytes"),
+          median("idle", kinds[k], "connections"), median("idle", kinds[k], "connected_megabytes"),
+          median("idle", kinds[k], "connected_megabytes") - median("idle", kinds[k], "megabytes")
+    }' "$results"
+}
+
+failed=0
+cells=0
+build
+[ "$(id -u)" = 0 ] || case $servers in *postfix*) log "Postfix needs root; measuring Quorumail alone"; servers=quorumail ;; esac
+cases=("discard 20 4096")
+for size in $sizes; do
+  for mode in accept relay; do
+    for sessions in $session_counts; do cases+=("$mode $sessions $size"); done
+  done
+done
+for ((round = 1; round <= rounds; round++)); do
+  for case in "${cases[@]}"; do
+    for kind in $servers; do
+      log "round $round: $kind, $case"
+      # shellcheck disable=SC2086
+      measure "$kind" $case
+    done
+  done
+done
+for kind in $servers; do measure_idle "$kind"; done
+report | tee "$output"
+exit "$failed"
