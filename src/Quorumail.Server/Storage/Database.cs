@@ -1,0 +1,150 @@
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Quorumail.Server.Storage.Rocks;
+
+namespace Quorumail.Server.Storage;
+
+/// <summary>
+/// The node's one RocksDB database, with everything but the replicated log in it: bodies, the queue, and what is known
+/// about the disk itself. All writes go through <see cref="Commit"/>.
+/// </summary>
+public sealed partial class Database : IAsyncDisposable
+{
+    private static readonly byte[] DiskIdKey = "disk-id"u8.ToArray();
+
+    private readonly DataDirectory _directory;
+    private readonly RocksStore _store;
+    private readonly FreeSpaceGuard _freeSpace;
+
+    private Database(
+        DataDirectory directory, RocksStore store, StorageOptions options, TimeProvider time, ILogger logger)
+    {
+        _directory = directory;
+        _store = store;
+        Health = new StorageHealth();
+        Bodies = store.Family("bodies");
+        Queue = store.Family("queue");
+        Meta = store.Family("default");
+        Commit = new GroupCommit(store, Health);
+        _freeSpace = new FreeSpaceGuard(this, options, time, logger);
+    }
+
+    /// <summary>Whether the disk takes mail, and whether it has failed.</summary>
+    public StorageHealth Health { get; }
+
+    /// <summary>The full path of the data directory, which this process holds.</summary>
+    public string Path => _directory.Path;
+
+    /// <summary>Made once for this disk; tells it from every other.</summary>
+    public string DiskId => _directory.Stamp.DiskId;
+
+    internal GroupCommit Commit { get; }
+
+    internal RocksFamily Bodies { get; }
+
+    internal RocksFamily Queue { get; }
+
+    internal RocksFamily Meta { get; }
+
+    internal RocksStore Store => _store;
+
+    /// <summary>Locks the data directory, recovers the database, and starts its writer.</summary>
+    /// <exception cref="StorageException">In use, not whole, damaged, or not usable; the message says which and what to do.</exception>
+    public static Database Open(StorageOptions options, TimeProvider time, ILogger logger)
+    {
+        var directory = DataDirectory.Open(options.Path);
+        RocksStore? store = null;
+        try
+        {
+            var fresh = !directory.Stamp.Formed;
+            if (!fresh && !File.Exists(System.IO.Path.Combine(directory.StorePath, "CURRENT")))
+            {
+                throw new StorageException(
+                    $"The data directory {directory.Path} has lost its database ({directory.StorePath}). Restore the "
+                    + "directory whole, or start with an empty one.");
+            }
+
+            store = OpenStore(directory, options, fresh);
+            CheckOrWriteDiskId(store, directory, fresh);
+            LogOpened(logger, directory.Path, directory.Stamp.DiskId, fresh);
+            return new Database(directory, store, options, time, logger);
+        }
+        catch
+        {
+            store?.Dispose();
+            directory.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Writes what was handed over and closes. Every reader must have finished.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _freeSpace.DisposeAsync();
+        await Commit.DisposeAsync();
+        _store.Dispose();
+        _directory.Dispose();
+    }
+
+    /// <summary>Errors of RocksDB's own background work since the start; any is a failed disk.</summary>
+    internal long BackgroundErrors => _store.Property(Meta, "rocksdb.background-errors");
+
+    private static RocksStore OpenStore(DataDirectory directory, StorageOptions options, bool fresh)
+    {
+        try
+        {
+            return RocksStore.Open(
+                directory.StorePath,
+                RocksSettings.ForDatabase(fresh),
+                [
+                    ("default", RocksSettings.ForMeta()),
+                    ("queue", RocksSettings.ForQueue(options)),
+                    ("bodies", RocksSettings.ForBodies(options)),
+                ]);
+        }
+        catch (RocksException error) when (error.IsLocked)
+        {
+            throw new StorageException(
+                $"The database in {directory.StorePath} is in use by another process. Stop that one first.", error);
+        }
+        catch (RocksException error) when (error.IsCorruption)
+        {
+            throw new StorageException(
+                $"The database in {directory.StorePath} is damaged: {error.Message}. The server does not start on it, "
+                + "because acknowledged mail may be missing. Restore the data directory whole, or start with an empty one.",
+                error);
+        }
+        catch (RocksException error)
+        {
+            throw new StorageException(
+                $"The database in {directory.StorePath} can't be opened: {error.Message}. Check the disk.", error);
+        }
+    }
+
+    private static void CheckOrWriteDiskId(RocksStore store, DataDirectory directory, bool fresh)
+    {
+        var found = store.Get(store.Family("default"), DiskIdKey) is { } bytes ? Encoding.ASCII.GetString(bytes) : null;
+        if (found is null && fresh)
+        {
+            using var batch = new RocksBatch();
+            batch.Put(store.Family("default"), DiskIdKey, Encoding.ASCII.GetBytes(directory.Stamp.DiskId));
+            store.Write(batch, sync: true);
+            found = directory.Stamp.DiskId;
+        }
+
+        if (found != directory.Stamp.DiskId)
+        {
+            throw new StorageException(
+                $"The database in {directory.StorePath} belongs to another disk (it says {found ?? "nothing"}, stamp.json "
+                + $"says {directory.Stamp.DiskId}): parts of two data directories were mixed. Restore one of them whole.");
+        }
+
+        if (fresh)
+        {
+            directory.MarkFormed();
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "data directory {Path} opened, disk {DiskId}, new: {Fresh}")]
+    private static partial void LogOpened(ILogger logger, string path, string diskId, bool fresh);
+}

@@ -1,0 +1,12 @@
+namespace Quorumail.Server.Storage.Rocks;
+
+/// <summary>What RocksDB reported, in its own words, such as "IO error: No space left on device: …".</summary>
+internal sealed class RocksException(string message) : Exception(message)
+{
+    /// <summary>Stored data does not have the checksum it should have, or a file is missing or cut.</summary>
+    public bool IsCorruption => Message.StartsWith("Corruption", StringComparison.Ordinal);
+
+    /// <summary>Another process, or this one, has the database open.</summary>
+    public bool IsLocked => Message.Contains("lock ", StringComparison.Ordinal)
+        && Message.StartsWith("IO error", StringComparison.Ordinal);
+}

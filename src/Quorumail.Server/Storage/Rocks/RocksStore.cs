@@ -1,0 +1,193 @@
+using System.Buffers;
+
+namespace Quorumail.Server.Storage.Rocks;
+
+/// <summary>An open RocksDB database. Reads may come from any thread; closing waits for none of them, so close last.</summary>
+internal sealed unsafe class RocksStore : IDisposable
+{
+    private readonly nint _syncedWrite = WriteOptions(sync: true);
+    private readonly nint _plainWrite = WriteOptions(sync: false);
+    private readonly nint _read = ReadOptions(keysOnly: false);
+    private readonly nint _readKeys = ReadOptions(keysOnly: true);
+    private readonly RocksFamily[] _families;
+    private nint _handle;
+
+    private RocksStore(nint handle, RocksFamily[] families)
+    {
+        _handle = handle;
+        _families = families;
+    }
+
+    /// <summary>Opens or creates a database.</summary>
+    /// <param name="path">An existing directory.</param>
+    /// <param name="options">Options of the database, in RocksDB's "name=value;name=value" form.</param>
+    /// <param name="families">Names of the column families, each with its options; "default" must be one of them.</param>
+    /// <exception cref="RocksException">Damaged, locked, or not readable.</exception>
+    public static RocksStore Open(string path, string options, IReadOnlyList<(string Name, string Options)> families)
+    {
+        var handles = stackalloc nint[families.Count];
+        var familyOptions = stackalloc nint[families.Count];
+        var made = 0;
+        nint databaseOptions = 0;
+        try
+        {
+            databaseOptions = ParseOptions(options);
+            for (; made < families.Count; made++)
+            {
+                familyOptions[made] = ParseOptions(families[made].Options);
+            }
+
+            var names = families.Select(family => family.Name).ToArray();
+            var handle = RocksNative.OpenColumnFamilies(
+                databaseOptions, path, names.Length, names, familyOptions, handles, out var error);
+            RocksNative.Check(error);
+            var opened = new RocksFamily[names.Length];
+            for (var i = 0; i < opened.Length; i++)
+            {
+                opened[i] = new RocksFamily(names[i], handles[i]);
+            }
+
+            return new RocksStore(handle, opened);
+        }
+        finally
+        {
+            for (var i = 0; i < made; i++)
+            {
+                RocksNative.OptionsDestroy(familyOptions[i]);
+            }
+
+            if (databaseOptions != 0)
+            {
+                RocksNative.OptionsDestroy(databaseOptions);
+            }
+        }
+    }
+
+    /// <summary>The column family of this name, which must have been opened.</summary>
+    public RocksFamily Family(string name) => _families.Single(family => family.Name == name);
+
+    /// <summary>Writes a batch to the write-ahead log and the memtables; with <paramref name="sync"/> it is on the disk on return.</summary>
+    /// <exception cref="RocksException">The disk failed or is full: nothing more can be written.</exception>
+    public void Write(RocksBatch batch, bool sync)
+    {
+        RocksNative.Write(_handle, sync ? _syncedWrite : _plainWrite, batch.Handle, out var error);
+        RocksNative.Check(error);
+    }
+
+    /// <summary>Reads a value into a buffer rented from the shared pool.</summary>
+    /// <returns>The buffer, to be returned to the pool by the caller, or null if there is no such key.</returns>
+    /// <exception cref="RocksException">Damaged, or not readable.</exception>
+    public byte[]? Rent(RocksFamily family, ReadOnlySpan<byte> key, out int length)
+    {
+        fixed (byte* k = key)
+        {
+            var pinned = RocksNative.GetPinned(_handle, _read, family.Handle, k, (nuint)key.Length, out var error);
+            RocksNative.Check(error);
+            if (pinned == 0)
+            {
+                length = 0;
+                return null;
+            }
+
+            var value = RocksNative.PinnedValue(pinned, out var valueLength);
+            length = checked((int)valueLength);
+            var buffer = ArrayPool<byte>.Shared.Rent(Math.Max(length, 1));
+            new ReadOnlySpan<byte>(value, length).CopyTo(buffer);
+            RocksNative.PinnedDestroy(pinned);
+            return buffer;
+        }
+    }
+
+    /// <summary>Reads a small value.</summary>
+    /// <returns>A new array, or null if there is no such key.</returns>
+    /// <exception cref="RocksException">Damaged, or not readable.</exception>
+    public byte[]? Get(RocksFamily family, ReadOnlySpan<byte> key)
+    {
+        var buffer = Rent(family, key, out var length);
+        if (buffer is null)
+        {
+            return null;
+        }
+
+        var value = buffer.AsSpan(0, length).ToArray();
+        ArrayPool<byte>.Shared.Return(buffer);
+        return value;
+    }
+
+    /// <summary>Walks a family. With <paramref name="keysOnly"/> large values are not read, and must not be asked for.</summary>
+    public RocksIterator Iterate(RocksFamily family, bool keysOnly = false) =>
+        new(RocksNative.IteratorCreate(_handle, keysOnly ? _readKeys : _read, family.Handle));
+
+    /// <summary>A number that RocksDB keeps about itself, such as "rocksdb.background-errors"; 0 if it doesn't know it.</summary>
+    public long Property(RocksFamily family, string name) =>
+        RocksNative.PropertyInt(_handle, family.Handle, name, out var value) == 0 ? (long)value : 0;
+
+    /// <summary>Writes the memtables of a family to tables and waits for it.</summary>
+    /// <exception cref="RocksException">The disk failed or is full.</exception>
+    public void Flush(RocksFamily family)
+    {
+        var options = RocksNative.FlushOptionsCreate();
+        RocksNative.Flush(_handle, options, family.Handle, out var error);
+        RocksNative.FlushOptionsDestroy(options);
+        RocksNative.Check(error);
+    }
+
+    public void Dispose()
+    {
+        if (_handle == 0)
+        {
+            return;
+        }
+
+        RocksNative.CancelAllBackgroundWork(_handle, 1);
+        foreach (var family in _families)
+        {
+            RocksNative.FamilyDestroy(family.Handle);
+        }
+
+        RocksNative.Close(_handle);
+        _handle = 0;
+        RocksNative.WriteOptionsDestroy(_syncedWrite);
+        RocksNative.WriteOptionsDestroy(_plainWrite);
+        RocksNative.ReadOptionsDestroy(_read);
+        RocksNative.ReadOptionsDestroy(_readKeys);
+    }
+
+    private static nint ParseOptions(string text)
+    {
+        var defaults = RocksNative.OptionsCreate();
+        var parsed = RocksNative.OptionsCreate();
+        try
+        {
+            RocksNative.GetOptionsFromString(defaults, text, parsed, out var error);
+            RocksNative.Check(error);
+            return parsed;
+        }
+        catch
+        {
+            RocksNative.OptionsDestroy(parsed);
+            throw;
+        }
+        finally
+        {
+            RocksNative.OptionsDestroy(defaults);
+        }
+    }
+
+    private static nint WriteOptions(bool sync)
+    {
+        var options = RocksNative.WriteOptionsCreate();
+        RocksNative.WriteOptionsSetSync(options, sync ? (byte)1 : (byte)0);
+        return options;
+    }
+
+    private static nint ReadOptions(bool keysOnly)
+    {
+        var options = RocksNative.ReadOptionsCreate();
+
+        // Bodies are read once, records at start only: neither should push anything out of the block cache.
+        RocksNative.ReadOptionsSetFillCache(options, 0);
+        RocksNative.ReadOptionsSetAllowUnpreparedValue(options, keysOnly ? (byte)1 : (byte)0);
+        return options;
+    }
+}

@@ -1,0 +1,66 @@
+using System.Globalization;
+
+namespace Quorumail.Server.Storage;
+
+/// <summary>How the database is tuned, in RocksDB's own option names. The figures behind it: docs/benchmarks.md.</summary>
+internal static class RocksSettings
+{
+    /// <summary>Options of the database as a whole.</summary>
+    /// <param name="create">Whether a missing database is made; otherwise it is an error.</param>
+    public static string ForDatabase(bool create) => string.Join(';',
+        "create_if_missing=" + (create ? "true" : "false"),
+        "create_missing_column_families=" + (create ? "true" : "false"),
+
+        // A write that was cut short by a crash ends the log; anything else that doesn't add up is damage, and the
+        // database is not opened. Recycling log files would be quicker, but hides such damage, so RocksDB forbids it.
+        "wal_recovery_mode=kTolerateCorruptedTailRecords",
+        "track_and_verify_wals_in_manifest=true",
+        "paranoid_checks=true",
+
+        // One thread writes, so that RocksDB need not coordinate writers.
+        "allow_concurrent_memtable_write=false",
+        "enable_pipelined_write=false",
+        "enable_write_thread_adaptive_yield=false",
+
+        // Bounds what is replayed at start, and the disk that small families would otherwise pin.
+        "max_total_wal_size=268435456",
+        "max_background_jobs=2",
+        "bytes_per_sync=1048576",
+        "max_open_files=256",
+        "keep_log_file_num=4",
+        "max_log_file_size=4194304",
+        "stats_dump_period_sec=0",
+        "stats_persist_period_sec=0");
+
+    /// <summary>
+    /// Bodies: written once, read once, deleted. Values go to blob files, so that compaction moves keys alone; a blob
+    /// file goes when its last body is gone, or when it is among the oldest and compaction copies the rest.
+    /// </summary>
+    public static string ForBodies(StorageOptions options) => string.Join(';',
+        "write_buffer_size=" + Text(options.BodyBufferBytes),
+        "max_write_buffer_number=3",
+        "compression=kNoCompression",
+        "enable_blob_files=true",
+        "min_blob_size=512",
+        "blob_file_size=67108864",
+        "enable_blob_garbage_collection=true",
+        "blob_garbage_collection_age_cutoff=0.25",
+        "blob_compression_type=kNoCompression",
+        Table(options.CacheBytes / 2));
+
+    /// <summary>The queue: records of a few hundred bytes, changed a few times, then deleted.</summary>
+    public static string ForQueue(StorageOptions options) => string.Join(';',
+        "write_buffer_size=8388608",
+        "max_write_buffer_number=3",
+        "compression=kLZ4Compression",
+        Table(options.CacheBytes / 2));
+
+    /// <summary>What is known about the disk: a few keys.</summary>
+    public static string ForMeta() => "write_buffer_size=1048576;" + Table(1 << 20);
+
+    private static string Table(long cacheBytes) =>
+        "block_based_table_factory={block_cache=" + Text(cacheBytes)
+        + ";filter_policy=bloomfilter:10:false;cache_index_and_filter_blocks=true;format_version=6}";
+
+    private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
+}

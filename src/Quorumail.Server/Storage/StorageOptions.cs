@@ -1,0 +1,26 @@
+namespace Quorumail.Server.Storage;
+
+/// <summary>How the store uses disk and memory.</summary>
+public sealed record StorageOptions
+{
+    /// <summary>The data directory; made if missing. One running node only.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>
+    /// Free bytes below which no mail is accepted (452 4.3.1) while delivery goes on. Default 512 MiB: room for the
+    /// log's next chunk, for compaction, and for what is being received when the floor is reached.
+    /// </summary>
+    public long FreeSpaceFloor { get; init; } = 512L << 20;
+
+    /// <summary>How often free space is looked at. Default 1 s: at 160 MB/s no more than 160 MB pass the floor.</summary>
+    public TimeSpan FreeSpaceInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// Bytes of one write buffer of the bodies, of which at most three exist. Default 32 MiB: a body that is delivered
+    /// before its buffer is full is never written to a table.
+    /// </summary>
+    public long BodyBufferBytes { get; init; } = 32L << 20;
+
+    /// <summary>Bytes of cache for table blocks (keys and small values; bodies are not cached). Default 16 MiB.</summary>
+    public long CacheBytes { get; init; } = 16L << 20;
+}
