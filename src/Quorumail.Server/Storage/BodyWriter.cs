@@ -19,7 +19,6 @@ public sealed class BodyWriter : IAsyncDisposable
     private const int BufferMax = BodyFormat.HeadLength + BodyFormat.ChunkLength;
 
     private readonly GroupCommit _commit;
-    private readonly RocksFamily _bodies;
     private readonly Write _write;
     private byte[]? _buffer;
     private int _length;
@@ -31,7 +30,6 @@ public sealed class BodyWriter : IAsyncDisposable
     internal BodyWriter(GroupCommit commit, RocksFamily bodies, QueueId id, long sizeHint)
     {
         _commit = commit;
-        _bodies = bodies;
         Id = id;
         _write = new Write(bodies, id);
         _buffer = Rent((int)Math.Clamp(sizeHint + BodyFormat.HeadLength, FirstBufferMin, BufferMax));

@@ -56,7 +56,7 @@ internal sealed class GroupCommit : IAsyncDisposable
             return ValueTask.FromException(Refusal(failure));
         }
 
-        var written = request.Begin();
+        var written = request.BeginAsync();
         return _pending.Writer.TryWrite(request) ? written : WaitAndWriteAsync(request, written, token);
     }
 

@@ -24,7 +24,7 @@ internal abstract class WriteRequest : IValueTaskSource
     {
     }
 
-    internal ValueTask Begin()
+    internal ValueTask BeginAsync()
     {
         _completion.Reset();
         return new ValueTask(this, _completion.Version);
