@@ -233,12 +233,11 @@ public sealed class QueueState
 
     private ApplyStatus ApplyAttemptEnded(AttemptEndedCommand command, long stamp, QueueChanges changes)
     {
-        var status = CheckNotices(command.Notices);
-        QueuedRecipient[]? recipients = null;
-        QueuedMessage? message = null;
+        // The recipients are judged before the notices, so that a command proposed twice is told that it is superseded.
+        var status = Settle(command, out var message, out var recipients);
         if (status == ApplyStatus.Accepted)
         {
-            status = Settle(command, out message, out recipients);
+            status = CheckNotices(command.Notices);
         }
 
         if (status != ApplyStatus.Accepted)

@@ -1,0 +1,20 @@
+namespace Quorumail.Core.Delivery;
+
+/// <summary>What follows the answer to a proposed AttemptEnded.</summary>
+public enum AttemptStep
+{
+    /// <summary>The result is recorded.</summary>
+    Recorded = 0,
+
+    /// <summary>Whether it is recorded is not known: wait a moment and propose the same command again.</summary>
+    ProposeAgain = 1,
+
+    /// <summary>A notice's id was taken: conclude again, which gives new ids, and compose and store the notices again.</summary>
+    RenewNotices = 2,
+
+    /// <summary>
+    /// It will never apply: an earlier proposal of it did, the message is gone, or it has another owner. Its notices were
+    /// given up.
+    /// </summary>
+    Superseded = 3,
+}

@@ -1,0 +1,169 @@
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Core.Delivery;
+
+/// <summary>
+/// One attempt from its plan to its record, and the rules that it keeps: no final dot without an accepted start, no
+/// delivery without a dot, in doubt whatever was not answered after the dot, and always an end in the log. The worker does
+/// the talking and the waiting. An answer of null means that nothing is known to be applied: refused by the log, or unknown.
+/// </summary>
+/// <remarks>
+/// <code>
+/// attempt = new DeliveryAttempt(job)
+/// connect, MAIL, RCPT…             attempt.Reply(i, rejected)          // for those the next hop refuses
+/// if (attempt.NeedsStart)          propose attempt.Start(accepted)     // overlaps DATA and the body
+///                                  if (!attempt.Started(status)) …     // RSET or close, no dot
+/// attempt.SendDot()                send the dot; attempt.Reply(i, …)   // or nothing, if no reply comes
+/// conclusion = attempt.Conclude(policy, now, random)
+/// for each conclusion.Notices      compose, store the body, plan.ToEnqueue(…)
+/// propose attempt.Record(notices)  and follow attempt.Recorded(status)
+/// </code>
+/// Idempotent routes and deadline jobs leave out the start.
+/// </remarks>
+public sealed class DeliveryAttempt
+{
+    private readonly DeliveryReply?[] _replies;
+    private int[] _started = [];
+    private bool _startProposed;
+    private bool _dotSent;
+    private int _salt;
+    private AttemptConclusion? _conclusion;
+    private AttemptEndedCommand? _record;
+
+    public DeliveryAttempt(DeliveryJob job)
+    {
+        Job = job;
+        _replies = new DeliveryReply?[job.Recipients.Count];
+        if (job.Deadline is { } deadline)
+        {
+            for (var i = 0; i < _replies.Length; i++)
+            {
+                _replies[i] = job.Message.Recipients[job.Indexes[i]].LastResult is { Reply.Length: > 0 } last
+                    ? new DeliveryReply(DeliveryVerdict.Temporary, last.Reply, last.EnhancedCode, last.NextHop)
+                    : deadline with { Verdict = DeliveryVerdict.Temporary };
+            }
+        }
+    }
+
+    /// <summary>What is attempted.</summary>
+    public DeliveryJob Job { get; }
+
+    /// <summary>Whether the dot needs an accepted start.</summary>
+    public bool NeedsStart => !Job.Destination.Route.IsIdempotent && Job.Deadline is null;
+
+    /// <summary>Whether the dot may be sent now.</summary>
+    public bool MaySendDot { get; private set; }
+
+    /// <summary>The command to propose before the dot. Once only.</summary>
+    /// <param name="recipients">Those whom the dot will be for; null for all that have no reply yet.</param>
+    public AttemptStartedCommand Start(IReadOnlyList<int>? recipients = null)
+    {
+        Invariant.Check(!_startProposed && NeedsStart, "an attempt is started once");
+        _startProposed = true;
+        _started = recipients is null
+            ? [.. Job.Indexes.Where((_, i) => _replies[i] is null)]
+            : [.. recipients.Order()];
+        Invariant.Check(_started.Length > 0 && Array.TrueForAll(_started, IsMine), "an attempt is started for recipients of its job");
+        return new AttemptStartedCommand(Job.Message.Id, Job.Message.Epoch, Job.Attempt, _started);
+    }
+
+    /// <summary>Takes the answer to the start; returns whether the dot may be sent.</summary>
+    public bool Started(ApplyStatus? status)
+    {
+        Invariant.Check(_startProposed, "an answer follows a proposal");
+        MaySendDot = status == ApplyStatus.Accepted && _conclusion is null;
+        return MaySendDot;
+    }
+
+    /// <summary>To be called right before the dot's bytes are handed to the connection.</summary>
+    public void SendDot()
+    {
+        Invariant.Check(MaySendDot && !_dotSent, "no final dot without an accepted start");
+        _dotSent = true;
+    }
+
+    /// <summary>What the next hop, or the worker, says of one recipient; the first word counts.</summary>
+    /// <param name="recipient">Its index in the message.</param>
+    /// <param name="reply">What was said.</param>
+    public void Reply(int recipient, DeliveryReply reply)
+    {
+        var i = Array.BinarySearch(Job.Indexes, recipient);
+        Invariant.Check(i >= 0, "a reply is for a recipient of the job");
+        var afterDot = _dotSent && Array.BinarySearch(_started, recipient) >= 0;
+        Invariant.Check(
+            reply.Verdict != DeliveryVerdict.Delivered || afterDot || !NeedsStart, "nothing is delivered before the final dot");
+        if (reply.Verdict == DeliveryVerdict.InDoubt && NeedsStart && !afterDot)
+        {
+            // Without a dot there is no doubt.
+            reply = reply with { Verdict = DeliveryVerdict.Temporary };
+        }
+
+        _replies[i] ??= reply;
+    }
+
+    /// <summary>Says the same of all recipients that have no reply yet.</summary>
+    public void ReplyRest(DeliveryReply reply)
+    {
+        for (var i = 0; i < _replies.Length; i++)
+        {
+            if (_replies[i] is null)
+            {
+                Reply(Job.Indexes[i], reply);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Ends the talking: what is to be recorded and which notices go with it. Recipients without a reply are in doubt if the
+    /// dot was sent for them, else deferred. After <see cref="AttemptStep.RenewNotices"/> it gives the notices new ids.
+    /// </summary>
+    public AttemptConclusion Conclude(RetryPolicy policy, long now, double random)
+    {
+        MaySendDot = false;
+        if (_conclusion is null)
+        {
+            ReplyRest(_dotSent
+                ? new DeliveryReply(DeliveryVerdict.InDoubt, "no reply after the final dot", "4.4.2", "")
+                : new DeliveryReply(DeliveryVerdict.Temporary, "the attempt was not completed", "4.3.0", ""));
+        }
+
+        var results = _conclusion?.Results ?? Array.ConvertAll(Job.Indexes, index => policy.Judge(
+            Job.Message, index, Job.Attempt, _replies[Array.BinarySearch(Job.Indexes, index)]!, Job.Deadline is null, now, random));
+        var handovers = Array.ConvertAll(_replies, static r => r!.Handover);
+        _conclusion = new AttemptConclusion(results, NoticePolicy.Plan(Job.Message, Job.Attempt, results, handovers, _salt));
+        _record = null;
+        return _conclusion;
+    }
+
+    /// <summary>The command to propose, and to propose again as long as <see cref="Recorded"/> says so.</summary>
+    /// <param name="notices">One for each planned notice, in order, each with a durable body.</param>
+    public AttemptEndedCommand Record(IReadOnlyList<EnqueueCommand> notices)
+    {
+        Invariant.Check(_conclusion is not null, "an attempt is concluded before it is recorded");
+        Invariant.Check(
+            notices.Count == _conclusion.Notices.Count
+            && notices.Zip(_conclusion.Notices).All(static pair => pair.First.Id == pair.Second.Id),
+            "a result is recorded together with the notices that it asks for");
+        return _record ??= new AttemptEndedCommand(Job.Message.Id, Job.Message.Epoch, Job.Attempt, _conclusion.Results, notices);
+    }
+
+    /// <summary>Takes the answer to the record; says what follows.</summary>
+    public AttemptStep Recorded(ApplyStatus? status)
+    {
+        Invariant.Check(_record is not null, "an answer follows a proposal");
+        switch (status)
+        {
+            case null:
+                return AttemptStep.ProposeAgain;
+            case ApplyStatus.Accepted:
+                return AttemptStep.Recorded;
+            case ApplyStatus.Collision or ApplyStatus.Abandoned when _record.Notices.Count > 0:
+                _salt++;
+                return AttemptStep.RenewNotices;
+            default:
+                return AttemptStep.Superseded;
+        }
+    }
+
+    private bool IsMine(int recipient) => Array.BinarySearch(Job.Indexes, recipient) >= 0;
+}

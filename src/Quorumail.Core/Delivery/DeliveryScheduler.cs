@@ -1,0 +1,477 @@
+using System.Runtime.CompilerServices;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Core.Delivery;
+
+/// <summary>
+/// Decides what this node delivers next. It is driven by the queue's state alone: <see cref="Observe"/> every change in apply
+/// order, and after a restart every message found. Pure and not thread-safe: callers hold one lock. Every step costs
+/// O(log n), nothing is ever scanned; a waiting message costs about 250 bytes.
+/// </summary>
+/// <remarks>
+/// The loop of a worker: take jobs by <see cref="TryTakeJob"/> until it gives none, then wait for an observation, a completed
+/// job or <see cref="NextWakeAt"/>. Each job ends in exactly one <see cref="Completed"/>; whoever holds an open connection
+/// then asks <see cref="TryTakeNext"/> for another job of the same destination. Destinations take turns; one that could not
+/// be reached is left alone as a whole for a while and then probed by a single job. Times are milliseconds of cluster time.
+/// </remarks>
+public sealed class DeliveryScheduler
+{
+    private readonly RouteTable _routes;
+    private readonly RetryPolicy _retry;
+    private readonly DeliveryLimits _limits;
+    private readonly string _owner;
+    private readonly Dictionary<QueueId, SchedulerMessage> _messages = [];
+    private readonly Dictionary<(Route Route, string Domain), SchedulerLane> _lanes = new(LaneKeyComparer.Instance);
+    private readonly WakeHeap _heap = new();
+    private readonly PriorityQueue<SchedulerLane, long> _blocked = new();
+    private readonly Queue<SchedulerLane> _rotation = new();
+    private readonly EntryList _deadlines = new();
+    private readonly List<SchedulerEntry> _touched = [];
+    private long _now;
+    private int _active;
+    private bool _deadlineTurn;
+
+    /// <param name="routes">Where domains go.</param>
+    /// <param name="retry">When to try again.</param>
+    /// <param name="limits">Bounds.</param>
+    /// <param name="owner">This node: messages of other owners are not scheduled.</param>
+    public DeliveryScheduler(RouteTable routes, RetryPolicy retry, DeliveryLimits limits, string owner)
+    {
+        _routes = routes;
+        _retry = retry;
+        _limits = limits;
+        _owner = owner;
+    }
+
+    /// <summary>Jobs taken and not completed.</summary>
+    public int ActiveJobs => _active;
+
+    /// <summary>Messages known.</summary>
+    public int MessageCount => _messages.Count;
+
+    /// <summary>Destinations known: those for which something waits or is under way.</summary>
+    public int DestinationCount => _lanes.Count;
+
+    /// <summary>
+    /// When <see cref="TryTakeJob"/> must be asked again though nothing was observed or completed; null for never. Holds
+    /// after it has given none.
+    /// </summary>
+    public long? NextWakeAt
+    {
+        get
+        {
+            var entry = _heap.Earliest?.WakeAt;
+            var lane = _blocked.TryPeek(out _, out var unblockAt) ? unblockAt : (long?)null;
+            return entry is null || lane < entry ? lane ?? entry : entry;
+        }
+    }
+
+    /// <summary>Takes note of a message as it is now: new, changed, or found at start.</summary>
+    public void Observe(QueuedMessage message)
+    {
+        if (!string.Equals(message.Owner, _owner, StringComparison.Ordinal))
+        {
+            Forget(message.Id);
+            return;
+        }
+
+        QueuedMessage? before = null;
+        if (_messages.TryGetValue(message.Id, out var known))
+        {
+            before = known.Latest;
+            known.Latest = message;
+        }
+        else
+        {
+            known = new SchedulerMessage(message);
+            _messages.Add(message.Id, known);
+        }
+
+        for (var i = 0; i < message.Recipients.Count; i++)
+        {
+            if (before is null || !ReferenceEquals(before.Recipients[i], message.Recipients[i]))
+            {
+                Place(known, i, 0);
+            }
+        }
+
+        RescheduleTouched();
+        if (known.Holds is { } holds)
+        {
+            holds.RemoveAll(hold => hold.IsSettled(message));
+        }
+    }
+
+    /// <summary>Takes note that a message has left the queue or this node. A job under way is still to be completed.</summary>
+    public void Forget(QueueId id)
+    {
+        if (_messages.Remove(id, out var known))
+        {
+            foreach (var entry in known.Entries())
+            {
+                Drop(entry);
+            }
+        }
+    }
+
+    /// <summary>The next job, or null if none can be begun now.</summary>
+    public DeliveryJob? TryTakeJob(long now)
+    {
+        now = NotBack(now);
+        Advance(now);
+        if (_active >= _limits.Concurrency)
+        {
+            return null;
+        }
+
+        // What has only to be reported and what is to be tried take turns.
+        _deadlineTurn = !_deadlineTurn;
+        return _deadlineTurn
+            ? TakeDeadline(now) ?? TakeFromRotation(now)
+            : TakeFromRotation(now) ?? TakeDeadline(now);
+    }
+
+    /// <summary>
+    /// Another job for the destination of a job that was just completed, for its open connection; null if there is none, or
+    /// if it is another destination's turn.
+    /// </summary>
+    public DeliveryJob? TryTakeNext(DeliveryJob previous, long now)
+    {
+        now = NotBack(now);
+        Advance(now);
+        if (_active >= _limits.Concurrency
+            || !_lanes.TryGetValue((previous.Destination.Route, previous.Destination.Domain), out var lane)
+            || !ReferenceEquals(lane.Destination, previous.Destination)
+            || !CanGive(lane, now))
+        {
+            return null;
+        }
+
+        var othersWait = _active == _limits.Concurrency - 1 && _rotation.Any(other => !ReferenceEquals(other, lane));
+        return othersWait && previous.Turn + 1 >= _limits.JobsPerTurn ? null : Take(lane.Ready.First!, now, previous.Turn + 1);
+    }
+
+    /// <summary>Ends a job.</summary>
+    /// <param name="job">As taken.</param>
+    /// <param name="recorded">
+    /// Whether Apply accepted its AttemptEnded. If so, its recipients wait until that is observed; if not, they are offered
+    /// again after a moment, unless their state says otherwise.
+    /// </param>
+    /// <param name="now">Now.</param>
+    public void Completed(DeliveryJob job, bool recorded, long now)
+    {
+        now = NotBack(now);
+        _active--;
+        if (_lanes.TryGetValue((job.Destination.Route, job.Destination.Domain), out var lane)
+            && ReferenceEquals(lane.Destination, job.Destination))
+        {
+            if (job.Deadline is null)
+            {
+                lane.Active--;
+            }
+
+            Rotate(lane, now);
+        }
+
+        if (_messages.TryGetValue(job.Message.Id, out var known)
+            && known.Holds?.Find(h => ReferenceEquals(h.Job, job)) is { } hold)
+        {
+            hold.Recorded = recorded;
+            if (!recorded || hold.IsSettled(known.Latest))
+            {
+                known.Holds.Remove(hold);
+            }
+
+            foreach (var index in job.Indexes)
+            {
+                Place(known, index, recorded ? 0 : now + _limits.UnrecordedWait);
+            }
+
+            RescheduleTouched();
+        }
+
+        if (lane is not null)
+        {
+            ForgetIfIdle(lane);
+        }
+    }
+
+    /// <summary>A connection to the destination succeeded: it is no longer held back.</summary>
+    public void Reached(Destination destination, long now)
+    {
+        now = NotBack(now);
+        if (LaneOf(destination) is { Failures: > 0 } lane)
+        {
+            lane.Failures = 0;
+            lane.BlockedUntil = 0;
+            lane.LastFailure = null;
+            Rotate(lane, now);
+        }
+    }
+
+    /// <summary>
+    /// The destination as a whole could not be reached: nothing for it is begun for a while. Say so before completing the job.
+    /// Of several jobs that fail together only the first counts.
+    /// </summary>
+    /// <param name="destination">A job's.</param>
+    /// <param name="reply">Why; it is told to senders whose messages could not even be tried.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="random">From 0 inclusive to 1 exclusive.</param>
+    public void Unreachable(Destination destination, DeliveryReply reply, long now, double random)
+    {
+        now = NotBack(now);
+        if (LaneOf(destination) is { } lane && lane.BlockedUntil <= now)
+        {
+            lane.Failures++;
+            lane.LastFailure = reply;
+            lane.BlockedUntil = now + _retry.DestinationWait(lane.Failures, random);
+            lane.Rests++;
+            _blocked.Enqueue(lane, lane.BlockedUntil);
+        }
+    }
+
+    private SchedulerLane? LaneOf(Destination destination) =>
+        _lanes.TryGetValue((destination.Route, destination.Domain), out var lane)
+        && ReferenceEquals(lane.Destination, destination) ? lane : null;
+
+    /// <summary>Puts one recipient where its state asks for; its entry is to be rescheduled afterwards.</summary>
+    private void Place(SchedulerMessage known, int index, long notBefore)
+    {
+        var recipient = known.Latest.Recipients[index];
+        var waits = recipient.State == RecipientState.Queued && !known.IsHeld(index);
+        var lane = FindLane(recipient.Envelope.Address, create: waits);
+        var entry = lane is null ? null : known.Find(lane);
+        if (waits && entry is null)
+        {
+            entry = new SchedulerEntry(known, lane!);
+            known.Add(entry);
+            lane!.Entries++;
+        }
+
+        if (entry is null)
+        {
+            return;
+        }
+
+        if (waits)
+        {
+            entry.Add(index);
+            entry.NotBefore = Math.Max(entry.NotBefore, notBefore);
+        }
+        else
+        {
+            entry.Remove(index);
+        }
+
+        if (!entry.IsTouched)
+        {
+            entry.IsTouched = true;
+            _touched.Add(entry);
+        }
+    }
+
+    private SchedulerLane? FindLane(string address, bool create)
+    {
+        var domain = RouteTable.DomainOf(address);
+        var route = _routes.Resolve(domain);
+        var name = "";
+        if (route.Transport == RouteTransport.Mx)
+        {
+            name = domain.TrimEnd('.').ToString();
+        }
+
+        if (!_lanes.TryGetValue((route, name), out var lane) && create)
+        {
+            name = name.ToLowerInvariant();
+            lane = new SchedulerLane(new Destination(route, name));
+            _lanes.Add((route, name), lane);
+        }
+
+        return lane;
+    }
+
+    private void RescheduleTouched()
+    {
+        foreach (var entry in _touched)
+        {
+            entry.IsTouched = false;
+            Reschedule(entry);
+        }
+
+        _touched.Clear();
+    }
+
+    /// <summary>Computes an entry's times anew and puts it into the heap, or drops it if nobody waits in it.</summary>
+    private void Reschedule(SchedulerEntry entry)
+    {
+        if (entry.Waiting.Length == 0)
+        {
+            entry.Message.Remove(entry);
+            Drop(entry);
+            return;
+        }
+
+        var message = entry.Message.Latest;
+        var due = long.MaxValue;
+        var deadline = long.MaxValue;
+        foreach (var index in entry.Waiting)
+        {
+            due = Math.Min(due, message.Recipients[index].NextAttemptAt);
+            deadline = Math.Min(deadline, _retry.DeadlineOf(message, message.Recipients[index]));
+        }
+
+        Unlist(entry);
+        entry.DueAt = Math.Max(due, entry.NotBefore);
+        entry.DeadlineAt = Math.Max(deadline, entry.NotBefore);
+        _heap.Set(entry, Math.Min(entry.DueAt, entry.DeadlineAt));
+    }
+
+    /// <summary>Time as far as it has come: it never falls, whatever is passed in.</summary>
+    private long NotBack(long now) => _now = Math.Max(_now, now);
+
+    /// <summary>Moves entries whose time has come, and lanes whose time of rest is over.</summary>
+    private void Advance(long now)
+    {
+        while (_blocked.TryPeek(out var lane, out var unblockAt) && unblockAt <= now)
+        {
+            _blocked.Dequeue();
+            lane.Rests--;
+            Rotate(lane, now);
+            ForgetIfIdle(lane);
+        }
+
+        while (_heap.Earliest is { } entry && entry.WakeAt <= now)
+        {
+            if (entry.DueAt <= now && entry.Place == EntryPlace.None)
+            {
+                entry.Place = EntryPlace.Ready;
+                entry.Lane.Ready.Append(entry);
+                _heap.Set(entry, Math.Max(entry.DeadlineAt, now + _limits.DeadlineGrace));
+                Rotate(entry.Lane, now);
+            }
+            else
+            {
+                Unlist(entry);
+                entry.Place = EntryPlace.Deadline;
+                _deadlines.Append(entry);
+                _heap.Remove(entry);
+            }
+        }
+    }
+
+    private void Rotate(SchedulerLane lane, long now)
+    {
+        if (!lane.InRotation && CanGive(lane, now))
+        {
+            lane.InRotation = true;
+            _rotation.Enqueue(lane);
+        }
+    }
+
+    private bool CanGive(SchedulerLane lane, long now) =>
+        lane.Ready.First is not null && lane.BlockedUntil <= now
+        && lane.Active < (lane.Failures > 0 ? 1 : _limits.DestinationConcurrency);
+
+    private DeliveryJob? TakeFromRotation(long now)
+    {
+        while (_rotation.TryDequeue(out var lane))
+        {
+            lane.InRotation = false;
+            if (CanGive(lane, now))
+            {
+                return Take(lane.Ready.First!, now, 0);
+            }
+        }
+
+        return null;
+    }
+
+    private DeliveryJob? TakeDeadline(long now) =>
+        _deadlines.First is { } entry ? Take(entry, now, 0) : null;
+
+    private DeliveryJob Take(SchedulerEntry entry, long now, int turn)
+    {
+        var lane = entry.Lane;
+        var message = entry.Message.Latest;
+        var deadline = entry.Place == EntryPlace.Deadline ? DeadlineReply(lane) : null;
+        var taken = new List<int>(Math.Min(entry.Waiting.Length, _limits.RecipientsPerJob));
+        var left = new List<int>();
+        var attempt = 0;
+        foreach (var index in entry.Waiting)
+        {
+            var recipient = message.Recipients[index];
+            var time = deadline is null ? recipient.NextAttemptAt : _retry.DeadlineOf(message, recipient);
+            if (time <= now && taken.Count < _limits.RecipientsPerJob)
+            {
+                taken.Add(index);
+                attempt = Math.Max(attempt, recipient.Attempts);
+            }
+            else
+            {
+                left.Add(index);
+            }
+        }
+
+        Invariant.Check(taken.Count > 0, "an entry that is ready holds a recipient that is due");
+        int[] recipients = left.Count == 0 ? entry.Waiting : [.. taken];
+        var job = new DeliveryJob(message, lane.Destination, recipients, attempt + 1, turn, deadline);
+        (entry.Message.Holds ??= new List<JobHold>(1)).Add(new JobHold(job));
+        _active++;
+        if (deadline is null)
+        {
+            lane.Active++;
+        }
+
+        entry.Keep([.. left]);
+        Reschedule(entry);
+        Advance(now);
+        Rotate(lane, now);
+        return job;
+    }
+
+    private static DeliveryReply DeadlineReply(SchedulerLane lane) =>
+        lane.LastFailure ?? new DeliveryReply(DeliveryVerdict.Temporary, "waiting for its turn", "4.4.7", "");
+
+    private void Drop(SchedulerEntry entry)
+    {
+        Unlist(entry);
+        _heap.Remove(entry);
+        entry.Lane.Entries--;
+        entry.Keep([]);
+        ForgetIfIdle(entry.Lane);
+    }
+
+    private void Unlist(SchedulerEntry entry)
+    {
+        if (entry.Place == EntryPlace.Ready)
+        {
+            entry.Lane.Ready.Remove(entry);
+        }
+        else if (entry.Place == EntryPlace.Deadline)
+        {
+            _deadlines.Remove(entry);
+        }
+
+        entry.Place = EntryPlace.None;
+    }
+
+    private void ForgetIfIdle(SchedulerLane lane)
+    {
+        if (lane.Entries == 0 && lane.Active == 0 && lane.Rests == 0)
+        {
+            _lanes.Remove((lane.Destination.Route, lane.Destination.Domain));
+        }
+    }
+
+    private sealed class LaneKeyComparer : IEqualityComparer<(Route Route, string Domain)>
+    {
+        public static LaneKeyComparer Instance { get; } = new();
+
+        public bool Equals((Route Route, string Domain) x, (Route Route, string Domain) y) =>
+            ReferenceEquals(x.Route, y.Route) && string.Equals(x.Domain, y.Domain, StringComparison.OrdinalIgnoreCase);
+
+        public int GetHashCode((Route Route, string Domain) key) =>
+            HashCode.Combine(RuntimeHelpers.GetHashCode(key.Route), key.Domain.GetHashCode(StringComparison.OrdinalIgnoreCase));
+    }
+}

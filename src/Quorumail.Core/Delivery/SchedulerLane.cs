@@ -1,0 +1,31 @@
+namespace Quorumail.Core.Delivery;
+
+/// <summary>The state of one destination.</summary>
+internal sealed class SchedulerLane(Destination destination)
+{
+    public Destination Destination { get; } = destination;
+
+    /// <summary>Entries of this lane, ready or not.</summary>
+    public int Entries { get; set; }
+
+    /// <summary>Jobs under way.</summary>
+    public int Active { get; set; }
+
+    /// <summary>How often in a row it could not be reached.</summary>
+    public int Failures { get; set; }
+
+    /// <summary>Not to be tried before this.</summary>
+    public long BlockedUntil { get; set; }
+
+    /// <summary>How many times of rest of it the scheduler has still to see the end of.</summary>
+    public int Rests { get; set; }
+
+    /// <summary>Why it could not be reached.</summary>
+    public DeliveryReply? LastFailure { get; set; }
+
+    /// <summary>Stands in the rotation of lanes that can give a job.</summary>
+    public bool InRotation { get; set; }
+
+    /// <summary>Entries that are due, first come first served.</summary>
+    public EntryList Ready { get; } = new();
+}
