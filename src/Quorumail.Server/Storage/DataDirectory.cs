@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Quorumail.Cluster.Disk;
 
 namespace Quorumail.Server.Storage;
 
@@ -79,7 +80,7 @@ internal sealed class DataDirectory : IDisposable
         if (!Directory.Exists(path))
         {
             Directory.CreateDirectory(path, PrivateDirectory);
-            DurableFile.SyncDirectory(System.IO.Path.GetDirectoryName(path) ?? "/");
+            Fsync.Directory(System.IO.Path.GetDirectoryName(path) ?? "/");
         }
     }
 

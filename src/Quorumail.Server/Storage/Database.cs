@@ -6,7 +6,7 @@ namespace Quorumail.Server.Storage;
 
 /// <summary>
 /// The node's one RocksDB database, with everything but the replicated log in it: bodies, the queue, and what is known
-/// about the disk itself. All writes go through <see cref="Commit"/>.
+/// about the disk itself. All writes go through one thread that commits in groups.
 /// </summary>
 public sealed partial class Database : IAsyncDisposable
 {
@@ -17,7 +17,7 @@ public sealed partial class Database : IAsyncDisposable
     private readonly FreeSpaceGuard _freeSpace;
 
     private Database(
-        DataDirectory directory, RocksStore store, StorageOptions options, TimeProvider time, ILogger logger)
+        DataDirectory directory, RocksStore store, DatabaseOptions options, TimeProvider time, ILogger logger)
     {
         _directory = directory;
         _store = store;
@@ -25,7 +25,7 @@ public sealed partial class Database : IAsyncDisposable
         Bodies = store.Family("bodies");
         Queue = store.Family("queue");
         Meta = store.Family("default");
-        Commit = new GroupCommit(store, Health);
+        Commits = new GroupCommit(store, Health);
         _freeSpace = new FreeSpaceGuard(this, options, time, logger);
     }
 
@@ -38,7 +38,7 @@ public sealed partial class Database : IAsyncDisposable
     /// <summary>Made once for this disk; tells it from every other.</summary>
     public string DiskId => _directory.Stamp.DiskId;
 
-    internal GroupCommit Commit { get; }
+    internal GroupCommit Commits { get; }
 
     internal RocksFamily Bodies { get; }
 
@@ -50,7 +50,7 @@ public sealed partial class Database : IAsyncDisposable
 
     /// <summary>Locks the data directory, recovers the database, and starts its writer.</summary>
     /// <exception cref="StorageException">In use, not whole, damaged, or not usable; the message says which and what to do.</exception>
-    public static Database Open(StorageOptions options, TimeProvider time, ILogger logger)
+    public static Database Open(DatabaseOptions options, TimeProvider time, ILogger logger)
     {
         var directory = DataDirectory.Open(options.Path);
         RocksStore? store = null;
@@ -81,7 +81,7 @@ public sealed partial class Database : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _freeSpace.DisposeAsync();
-        await Commit.DisposeAsync();
+        await Commits.DisposeAsync();
         _store.Dispose();
         _directory.Dispose();
     }
@@ -89,7 +89,7 @@ public sealed partial class Database : IAsyncDisposable
     /// <summary>Errors of RocksDB's own background work since the start; any is a failed disk.</summary>
     internal long BackgroundErrors => _store.Property(Meta, "rocksdb.background-errors");
 
-    private static RocksStore OpenStore(DataDirectory directory, StorageOptions options, bool fresh)
+    private static RocksStore OpenStore(DataDirectory directory, DatabaseOptions options, bool fresh)
     {
         try
         {

@@ -9,13 +9,13 @@ namespace Quorumail.Server.Storage;
 internal sealed partial class FreeSpaceGuard : IAsyncDisposable
 {
     private readonly Database _database;
-    private readonly StorageOptions _options;
+    private readonly DatabaseOptions _options;
     private readonly ILogger _logger;
     private readonly DriveInfo _drive;
     private readonly ITimer _timer;
     private bool _short;
 
-    public FreeSpaceGuard(Database database, StorageOptions options, TimeProvider time, ILogger logger)
+    public FreeSpaceGuard(Database database, DatabaseOptions options, TimeProvider time, ILogger logger)
     {
         _database = database;
         _options = options;

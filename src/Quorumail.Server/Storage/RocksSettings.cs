@@ -36,7 +36,7 @@ internal static class RocksSettings
     /// Bodies: written once, read once, deleted. Values go to blob files, so that compaction moves keys alone; a blob
     /// file goes when its last body is gone, or when it is among the oldest and compaction copies the rest.
     /// </summary>
-    public static string ForBodies(StorageOptions options) => string.Join(';',
+    public static string ForBodies(DatabaseOptions options) => string.Join(';',
         "write_buffer_size=" + Text(options.BodyBufferBytes),
         "max_write_buffer_number=3",
         "compression=kNoCompression",
@@ -49,7 +49,7 @@ internal static class RocksSettings
         Table(options.CacheBytes / 2));
 
     /// <summary>The queue: records of a few hundred bytes, changed a few times, then deleted.</summary>
-    public static string ForQueue(StorageOptions options) => string.Join(';',
+    public static string ForQueue(DatabaseOptions options) => string.Join(';',
         "write_buffer_size=8388608",
         "max_write_buffer_number=3",
         "compression=kLZ4Compression",

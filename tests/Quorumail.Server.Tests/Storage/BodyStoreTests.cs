@@ -110,11 +110,11 @@ public sealed class BodyStoreTests
         await using var database = Open(directory);
         var bodies = new BodyStore(database);
         const int Count = 400;
-        var before = database.Commit.Syncs;
+        var before = database.Commits.Syncs;
         await Task.WhenAll(Enumerable.Range(0, Count).Select(i =>
             WriteAsync(bodies, QueueId.Create(1, (uint)i), Octets(2000))));
         Assert.Equal(Count, bodies.Ids().Count());
-        Assert.InRange(database.Commit.Syncs - before, 1, Count / 4);
+        Assert.InRange(database.Commits.Syncs - before, 1, Count / 4);
     }
 
     internal static byte[] Octets(int size)
@@ -125,7 +125,7 @@ public sealed class BodyStoreTests
     }
 
     internal static Database Open(TemporaryDirectory directory) =>
-        Database.Open(new StorageOptions { Path = directory.Path }, TimeProvider.System, NullLogger.Instance);
+        Database.Open(new DatabaseOptions { Path = directory.Path }, TimeProvider.System, NullLogger.Instance);
 
     internal static async Task<BodyReceipt> WriteAsync(BodyStore bodies, QueueId id, byte[] octets)
     {

@@ -1,7 +1,7 @@
 namespace Quorumail.Server.Storage;
 
 /// <summary>How the store uses disk and memory.</summary>
-public sealed record StorageOptions
+public sealed record DatabaseOptions
 {
     /// <summary>The data directory; made if missing. One running node only.</summary>
     public required string Path { get; init; }
