@@ -38,7 +38,7 @@ public enum DeliveryTls
 /// <summary><c>[[routes]]</c>: the way of a domain's mail. The most specific match wins, whatever the order.</summary>
 public sealed record RouteOptions
 {
-    /// <summary>A domain, <c>.example.org</c> or <c>*.example.org</c> for its subdomains, or <c>*</c> for every other domain.</summary>
+    /// <summary>A domain, <c>*.example.org</c> for everything below one, or <c>*</c> for every other domain.</summary>
     [ConfigKey(IsRequired = true)]
     public string Match { get; init; } = "";
 
@@ -55,10 +55,16 @@ public sealed record RouteOptions
     /// <summary>TLS to the next hop. Default: what <c>[delivery] tls</c> says.</summary>
     public DeliveryTls? Tls { get; init; }
 
+    /// <summary>TLS from the first octet (RFC 8314) instead of STARTTLS.</summary>
+    public bool ImplicitTls { get; init; }
+
     /// <summary>User name for AUTH at the next hop. Empty: no AUTH.</summary>
     public string User { get; init; } = "";
 
     /// <summary>Password for AUTH at the next hop.</summary>
     [ConfigKey(IsSecret = true)]
     public string Password { get; init; } = "";
+
+    /// <summary>Root directory of <c>maildir</c>. Default: that of local recipients.</summary>
+    public string Path { get; init; } = "";
 }
