@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
@@ -8,6 +9,8 @@ namespace Quorumail.Server.Configuration;
 /// <summary>How each type of value is read from text and written as text.</summary>
 internal static class ConfigValueText
 {
+    private static readonly SearchValues<char> NumberCharacters = SearchValues.Create("0123456789.");
+
     private static readonly (string Suffix, double Seconds)[] DurationUnits =
         [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800)];
 
@@ -172,14 +175,14 @@ internal static class ConfigValueText
 
         while (!rest.IsEmpty)
         {
-            var digits = rest.IndexOfAnyExcept("0123456789.");
+            var digits = rest.IndexOfAnyExcept(NumberCharacters);
             if (digits <= 0 || !double.TryParse(rest[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number))
             {
                 return What;
             }
 
             rest = rest[digits..];
-            var letters = rest.IndexOfAny("0123456789.");
+            var letters = rest.IndexOfAny(NumberCharacters);
             var suffix = (letters < 0 ? rest : rest[..letters]).Trim().ToString();
             var unit = Array.Find(DurationUnits, u => string.Equals(u.Suffix, suffix, StringComparison.Ordinal));
             if (unit.Suffix is null)

@@ -163,7 +163,7 @@ public sealed class ConfigLoaderTests
                 "environment SMTP_HTTP_PORT: http.port = \"http\": is not valid. It must be a whole number.",
                 "config.toml:7: queue.expire_after = \"5 fortnights\": is not valid. It must be a duration such as \"30s\", \"5m\", \"1h30m\" or \"5d\".",
                 "config.toml:12: routes[1].match: is missing. Add a line match = …",
-                "config.toml:13: routes[1].transport = \"pigeon\": is not valid. It must be one of \"smtp\", \"mx\", \"lmtp\", \"maildir\", \"discard\".",
+                "config.toml:13: routes[1].transport = \"pigeon\": is not valid. It must be one of \"mx\", \"smtp\", \"lmtp\", \"maildir\", \"discard\".",
             ],
             loaded.Problems.Select(problem => problem.ToString()));
     }
