@@ -1,5 +1,3 @@
-using Quorumail.Core.Delivery;
-
 namespace Quorumail.Server.Configuration;
 
 /// <summary>What happens to an 8-bit message when the next hop lacks 8BITMIME.</summary>
@@ -34,7 +32,7 @@ public sealed record DeliveryOptions
     public EightBitDowngrade Downgrade8Bit { get; init; } = EightBitDowngrade.Convert;
 
     /// <summary>TLS to next hops whose route says nothing of its own.</summary>
-    public RouteTls Tls { get; init; } = RouteTls.May;
+    public DeliveryTls Tls { get; init; } = DeliveryTls.May;
 
     /// <summary>Our name in EHLO. Empty: <c>[server] hostname</c>.</summary>
     public string Helo { get; init; } = "";
