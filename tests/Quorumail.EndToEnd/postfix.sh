@@ -72,6 +72,7 @@ smtpd_client_connection_rate_limit = 0
 smtpd_error_sleep_time = 0
 message_size_limit = 104857600
 mailbox_size_limit = 0
+local_header_rewrite_clients =
 biff = no
 MAIN
 for line in "$@"; do
@@ -106,5 +107,7 @@ postlog unix-dgram n - n - 1 postlogd
 MASTER
 
 export MAIL_CONFIG=$directory/conf
-# -d keeps master in the foreground; a session of its own lets its SIGTERM reach every process that it started.
-exec setsid "$bin/postfix-master" -c "$directory/conf" -d
+# -d keeps master in the foreground; a process group of its own lets its SIGTERM reach every process that it started.
+read -r _ _ _ _ own_group _ </proc/$$/stat
+[ "$own_group" = $$ ] || exec setsid "$bin/postfix-master" -c "$directory/conf" -d
+exec "$bin/postfix-master" -c "$directory/conf" -d

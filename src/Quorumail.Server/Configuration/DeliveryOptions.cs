@@ -1,3 +1,5 @@
+using Quorumail.Core.Delivery;
+
 namespace Quorumail.Server.Configuration;
 
 /// <summary>What happens to an 8-bit message when the next hop lacks 8BITMIME.</summary>
@@ -32,7 +34,7 @@ public sealed record DeliveryOptions
     public EightBitDowngrade Downgrade8Bit { get; init; } = EightBitDowngrade.Convert;
 
     /// <summary>TLS to next hops whose route says nothing of its own.</summary>
-    public DeliveryTls Tls { get; init; } = DeliveryTls.May;
+    public RouteTls Tls { get; init; } = RouteTls.May;
 
     /// <summary>Our name in EHLO. Empty: <c>[server] hostname</c>.</summary>
     public string Helo { get; init; } = "";

@@ -1,0 +1,157 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Sockets;
+using System.Text;
+using Quorumail.EndToEnd.Ledger;
+
+namespace Quorumail.EndToEnd.Load;
+
+/// <summary>
+/// Several sessions that send random messages, one after the other, and write down what the server answered to each. A session
+/// whose connection breaks connects again; a message whose answer was not read is never sent again under the same id.
+/// </summary>
+internal sealed class LoadClient(LoadPlan plan)
+{
+    private static readonly TimeSpan ReconnectPause = TimeSpan.FromMilliseconds(50);
+
+    private readonly ConcurrentQueue<SentMessage> _sent = new();
+    private long _acknowledged;
+    private long _started;
+
+    /// <summary>Messages that were answered 250 so far.</summary>
+    public long Acknowledged => Interlocked.Read(ref _acknowledged);
+
+    /// <summary>Every message that was begun and what came of it.</summary>
+    public IReadOnlyCollection<SentMessage> Sent => _sent;
+
+    /// <summary>Runs all sessions until the plan is fulfilled or <paramref name="stop"/> is signalled; a message under way is finished first.</summary>
+    public Task RunAsync(CancellationToken stop, CancellationToken token) =>
+        Task.WhenAll(Enumerable.Range(0, plan.Sessions).Select(index => RunSessionAsync(index, stop, token)));
+
+    /// <summary>Waits until <paramref name="count"/> messages have been answered 250.</summary>
+    public Task UntilAcknowledgedAsync(long count, TimeSpan limit, CancellationToken token) => Deadline.UntilAsync(
+        () => Acknowledged >= count, limit, () => $"{Acknowledged} of {count} messages were acknowledged", token);
+
+    private async Task RunSessionAsync(int index, CancellationToken stop, CancellationToken token)
+    {
+        var random = new Random(HashCode.Combine(plan.Seed, index));
+        while (MayGoOn(stop))
+        {
+            try
+            {
+                using var conversation = await SmtpConversation.ConnectAsync(plan.Port, token);
+                var greeting = await conversation.ReadReplyAsync(token);
+                if (greeting.Code == 220 && (await conversation.AskAsync("EHLO load.example", token)).Code == 250)
+                {
+                    await SendMessagesAsync(conversation, random, stop, token);
+                    continue;
+                }
+            }
+            catch (Exception e) when (e is SocketException or IOException)
+            {
+                // The server was killed or is not back yet.
+            }
+
+            await Task.Delay(ReconnectPause, token);
+        }
+    }
+
+    private bool MayGoOn(CancellationToken stop) =>
+        !stop.IsCancellationRequested && (plan.Messages == 0 || Interlocked.Read(ref _started) < plan.Messages);
+
+    private async Task SendMessagesAsync(SmtpConversation conversation, Random random, CancellationToken stop, CancellationToken token)
+    {
+        while (MayGoOn(stop))
+        {
+            var number = Interlocked.Increment(ref _started);
+            var id = string.Create(CultureInfo.InvariantCulture, $"{plan.Name}-{number}");
+            var message = TestMessage.Random(id, random.Next(plan.MinimumSize, plan.MaximumSize + 1), random);
+            var recipients = Enumerable.Range(0, random.Next(1, plan.MaximumRecipients + 1)).Select(plan.Recipient).ToArray();
+            var outcome = SendOutcome.Unknown;
+            var reply = "";
+            try
+            {
+                (outcome, reply) = await SendOneAsync(conversation, message, recipients, plan.UsesChunking && random.Next(4) == 0, token);
+            }
+            finally
+            {
+                _sent.Enqueue(new SentMessage(id, recipients, outcome, reply));
+            }
+
+            if (outcome == SendOutcome.Acknowledged)
+            {
+                Interlocked.Increment(ref _acknowledged);
+            }
+            else if ((await conversation.AskAsync("RSET", token)).Code != 250)
+            {
+                return;
+            }
+        }
+
+        await conversation.AskAsync("QUIT", token);
+    }
+
+    private static async Task<(SendOutcome Outcome, string Reply)> SendOneAsync(
+        SmtpConversation conversation, TestMessage message, string[] recipients, bool chunked, CancellationToken token)
+    {
+        // Everything up to the data goes in one packet, as pipelining clients send it.
+        var commands = new StringBuilder("MAIL FROM:<sender@ledger.example> BODY=8BITMIME\r\n");
+        foreach (var recipient in recipients)
+        {
+            commands.Append(CultureInfo.InvariantCulture, $"RCPT TO:<{recipient}>\r\n");
+        }
+
+        if (!chunked)
+        {
+            commands.Append("DATA\r\n");
+        }
+
+        await conversation.SendAsync(Encoding.ASCII.GetBytes(commands.ToString()), token);
+        SmtpReply? refusal = null;
+        for (var i = 0; i < recipients.Length + (chunked ? 1 : 2); i++)
+        {
+            var reply = await conversation.ReadReplyAsync(token);
+            if (!reply.IsPositive)
+            {
+                refusal ??= reply;
+            }
+            else if (reply.Code == 354 && refusal is not null)
+            {
+                throw new UnreachableException($"354 after {refusal}: the plan's recipients are all to be accepted or all refused.");
+            }
+        }
+
+        if (refusal is not null)
+        {
+            return (SendOutcome.Refused, refusal.ToString());
+        }
+
+        await SendContentAsync(conversation, message, chunked, token);
+        var answer = await conversation.ReadReplyAsync(token);
+        var outcome = answer.Code switch
+        {
+            250 => SendOutcome.Acknowledged,
+            451 => SendOutcome.Deferred,
+            _ => SendOutcome.Refused,
+        };
+        return (outcome, answer.ToString());
+    }
+
+    private static async Task SendContentAsync(SmtpConversation conversation, TestMessage message, bool chunked, CancellationToken token)
+    {
+        if (!chunked)
+        {
+            await conversation.SendAsync(Dots.Stuff(message.Content), token);
+            return;
+        }
+
+        var half = message.Content.Length / 2;
+        await conversation.SendLineAsync(string.Create(CultureInfo.InvariantCulture, $"BDAT {half}"), token);
+        await conversation.SendAsync(message.Content.AsMemory(0, half), token);
+        var first = await conversation.ReadReplyAsync(token);
+        Assert.Equal(250, first.Code);
+        await conversation.SendLineAsync(string.Create(CultureInfo.InvariantCulture, $"BDAT {message.Content.Length - half} LAST"), token);
+        await conversation.SendAsync(message.Content.AsMemory(half), token);
+    }
+}

@@ -1,0 +1,35 @@
+namespace Quorumail.EndToEnd.Load;
+
+/// <summary>What a <see cref="LoadClient"/> sends.</summary>
+internal sealed record LoadPlan
+{
+    /// <summary>Port of the server on 127.0.0.1.</summary>
+    public required int Port { get; init; }
+
+    /// <summary>Begins every message's id; unique in a test.</summary>
+    public string Name { get; init; } = "m";
+
+    /// <summary>Connections at once.</summary>
+    public int Sessions { get; init; } = 8;
+
+    /// <summary>Messages in all; 0: until stopped.</summary>
+    public long Messages { get; init; }
+
+    /// <summary>Smallest message, octets.</summary>
+    public int MinimumSize { get; init; } = 600;
+
+    /// <summary>Largest message, octets.</summary>
+    public int MaximumSize { get; init; } = 12_000;
+
+    /// <summary>Recipients of a message at most.</summary>
+    public int MaximumRecipients { get; init; } = 3;
+
+    /// <summary>Sends a quarter of the messages by BDAT (RFC 3030).</summary>
+    public bool UsesChunking { get; init; } = true;
+
+    /// <summary>The address of a message's n-th recipient.</summary>
+    public Func<int, string> Recipient { get; init; } = static index => $"r{index}@sink.example";
+
+    /// <summary>Seeds sizes, bodies and choices.</summary>
+    public int Seed { get; init; } = 1;
+}

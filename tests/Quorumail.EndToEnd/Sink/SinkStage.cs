@@ -1,0 +1,57 @@
+namespace Quorumail.EndToEnd.Sink;
+
+/// <summary>Where in a session the sink asks its script what to do.</summary>
+internal enum SinkStage
+{
+    /// <summary>A connection has come.</summary>
+    Connect,
+
+    /// <summary>MAIL.</summary>
+    Mail,
+
+    /// <summary>RCPT; the argument is the address.</summary>
+    Recipient,
+
+    /// <summary>The whole message is there; the argument is its ledger id.</summary>
+    EndOfData,
+}
+
+/// <summary>What a sink does at a stage.</summary>
+/// <param name="Kind">The kind of answer.</param>
+/// <param name="Reply">The reply of <see cref="SinkActionKind.Reply"/>.</param>
+internal sealed record SinkAction(SinkActionKind Kind, string Reply = "")
+{
+    /// <summary>The ordinary positive answer.</summary>
+    public static readonly SinkAction Accept = new(SinkActionKind.Accept);
+
+    /// <summary>Resets the connection without taking the message.</summary>
+    public static readonly SinkAction Reset = new(SinkActionKind.Reset);
+
+    /// <summary>Takes the message and closes without a reply: the sender can't know.</summary>
+    public static readonly SinkAction LoseReply = new(SinkActionKind.LoseReply);
+
+    /// <summary>Says nothing any more and keeps the connection.</summary>
+    public static readonly SinkAction Hang = new(SinkActionKind.Hang);
+
+    /// <summary>A reply of one's own, such as <c>451 4.3.0 later</c>.</summary>
+    public static SinkAction Say(string reply) => new(SinkActionKind.Reply, reply);
+}
+
+/// <summary>The kinds of <see cref="SinkAction"/>.</summary>
+internal enum SinkActionKind
+{
+    /// <summary>A positive reply.</summary>
+    Accept,
+
+    /// <summary>The given reply; the message is not taken unless it is positive.</summary>
+    Reply,
+
+    /// <summary>A connection reset.</summary>
+    Reset,
+
+    /// <summary>The message is taken, the reply never sent.</summary>
+    LoseReply,
+
+    /// <summary>Silence.</summary>
+    Hang,
+}
