@@ -1,0 +1,99 @@
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Server.Queue;
+
+/// <summary>
+/// What applied entries have changed and the database does not have yet. Merging keeps the latest state of each message,
+/// so that one that came and went in between is never written.
+/// </summary>
+internal sealed class PendingChanges
+{
+    /// <summary>Messages whose record is out of date.</summary>
+    public Dictionary<QueueId, Record> Messages { get; } = [];
+
+    /// <summary>Bodies to delete, with their size if it is known, else -1.</summary>
+    public List<(QueueId Id, long Size)> Bodies { get; } = [];
+
+    /// <summary>Octets of the bodies of known size.</summary>
+    public long BodyBytes { get; private set; }
+
+    public List<ListedSuspect> SuspectsListed { get; } = [];
+
+    public List<long> SuspectsDropped { get; } = [];
+
+    public List<Tombstone> TombstonesSet { get; } = [];
+
+    public List<long> TombstonesForgotten { get; } = [];
+
+    public Dictionary<string, long> OwnerEpochs { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>The marks, if they have changed.</summary>
+    public QueueMarks? Marks { get; private set; }
+
+    /// <summary>Number of changes.</summary>
+    public int Count => Messages.Count + Bodies.Count + SuspectsListed.Count + SuspectsDropped.Count
+        + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + (Marks is null ? 0 : 1);
+
+    /// <summary>Adds what one command has changed.</summary>
+    /// <param name="changes">As collected by <see cref="QueueState.Apply"/> for this command alone.</param>
+    /// <param name="subject">The message that the command names, as it was before; null if it was not in the queue.</param>
+    /// <param name="allExisted">The command changes only messages that were in the queue before.</param>
+    /// <param name="marks">The marks after the command.</param>
+    public void Add(QueueChanges changes, QueuedMessage? subject, bool allExisted, QueueMarks marks)
+    {
+        foreach (var (id, message) in changes.Messages)
+        {
+            var stored = Messages.TryGetValue(id, out var pending)
+                ? pending.MayBeStored
+                : allExisted || id == subject?.Id;
+            if (message is null && !stored)
+            {
+                Messages.Remove(id);
+            }
+            else
+            {
+                Messages[id] = new Record(message, stored);
+            }
+        }
+
+        foreach (var id in changes.ReleasedBodies)
+        {
+            var size = subject is not null && subject.Id == id ? subject.Size : -1;
+            Bodies.Add((id, size));
+            BodyBytes += Math.Max(0, size);
+        }
+
+        SuspectsListed.AddRange(changes.SuspectsListed);
+        SuspectsDropped.AddRange(changes.SuspectsDropped);
+        TombstonesSet.AddRange(changes.TombstonesSet);
+        TombstonesForgotten.AddRange(changes.TombstonesForgotten);
+        foreach (var (owner, epoch) in changes.OwnerEpochs)
+        {
+            OwnerEpochs[owner] = epoch;
+        }
+
+        if (changes.MarksChanged)
+        {
+            Marks = marks;
+        }
+    }
+
+    public void Clear()
+    {
+        Messages.Clear();
+        Bodies.Clear();
+        BodyBytes = 0;
+        SuspectsListed.Clear();
+        SuspectsDropped.Clear();
+        TombstonesSet.Clear();
+        TombstonesForgotten.Clear();
+        OwnerEpochs.Clear();
+        Marks = null;
+    }
+
+    /// <summary>A message as it is to be stored.</summary>
+    /// <param name="Message">Null: its record is to be deleted.</param>
+    /// <param name="MayBeStored">The database may hold an earlier record of it.</param>
+    public readonly record struct Record(QueuedMessage? Message, bool MayBeStored);
+}

@@ -1,0 +1,14 @@
+using Quorumail.Cluster.Log;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Server.Queue;
+
+/// <summary>How a proposed queue command ended.</summary>
+/// <param name="Outcome">Whether it is committed.</param>
+/// <param name="Status">What Apply said; meaningful only if <paramref name="Outcome"/> is <see cref="ProposalOutcome.Applied"/>.</param>
+/// <param name="Reason">For the operator, unless applied.</param>
+public readonly record struct QueueProposal(ProposalOutcome Outcome, ApplyStatus Status, string? Reason = null)
+{
+    /// <summary>Committed, and Apply did what the command asks.</summary>
+    public bool IsAccepted => Outcome == ProposalOutcome.Applied && Status == ApplyStatus.Accepted;
+}

@@ -1,0 +1,259 @@
+using System.Buffers.Binary;
+using System.Text;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Queue.Format;
+using Quorumail.Server.Storage;
+using Quorumail.Server.Storage.Rocks;
+
+namespace Quorumail.Server.Queue;
+
+/// <summary>
+/// The queue's records in the database. Keys are generation (4 bytes, big-endian), kind (1 byte) and name; one key of
+/// another family tells which generation holds and up to which log entry, so that a snapshot is taken over by one write.
+/// </summary>
+internal sealed class QueueRecordStore
+{
+    private const byte MarksKind = 1;
+    private const byte OwnerEpochKind = 2;
+    private const byte TombstoneKind = 3;
+    private const byte SuspectKind = 4;
+    private const byte MessageKind = 5;
+    private const int PrefixLength = 5;
+    private const int HeadLength = 1 + sizeof(uint) + sizeof(long);
+    private const byte HeadVersion = 1;
+    private const int OwnerBytesMax = 4 * 1024;
+
+    private static readonly byte[] HeadKey = "queue-head"u8.ToArray();
+
+    private readonly Database _database;
+    private readonly BodyStore _bodies;
+
+    public QueueRecordStore(Database database, BodyStore bodies)
+    {
+        _database = database;
+        _bodies = bodies;
+    }
+
+    /// <summary>The generation that holds.</summary>
+    public uint Generation { get; set; }
+
+    /// <summary>Reads the whole queue.</summary>
+    /// <returns>The state, and the index of the last log entry in it.</returns>
+    /// <exception cref="StorageException">Damaged, or a later version wrote it.</exception>
+    public (QueueState State, long AppliedIndex) Load()
+    {
+        try
+        {
+            var (generation, applied) = ReadHead();
+            Generation = generation;
+            DropOtherGenerations();
+            var marks = Read(MarksKind, QueueEncoding.DecodeMarks).Select(m => (QueueMarks?)m).SingleOrDefault();
+            var state = QueueState.Restore(new QueueRecords(
+                marks ?? QueueMarks.Initial,
+                Read(OwnerEpochKind, QueueEncoding.DecodeOwnerEpoch),
+                Read(TombstoneKind, QueueEncoding.DecodeTombstone),
+                Read(SuspectKind, QueueEncoding.DecodeSuspect),
+                Read(MessageKind, QueueEncoding.DecodeMessage)));
+            return (state, applied);
+        }
+        catch (Exception error) when (error is RocksException or InvalidDataException or NewerFormatException)
+        {
+            throw new StorageException(
+                $"The queue in {_database.Path} can't be read: {error.Message} The server does not start, because "
+                + "acknowledged mail may be missing. Restore the data directory whole.", error);
+        }
+    }
+
+    /// <summary>Adds changes and the index that they bring the records to.</summary>
+    public void Write(RocksBatch batch, PendingChanges changes, long appliedIndex)
+    {
+        var family = _database.Queue;
+        Span<byte> key = stackalloc byte[PrefixLength + QueueId.ByteLength];
+        foreach (var (id, record) in changes.Messages)
+        {
+            WritePrefix(Generation, MessageKind, key);
+            id.WriteTo(key[PrefixLength..]);
+            if (record.Message is { } message)
+            {
+                batch.Put(family, key, QueueEncoding.Encode(message));
+            }
+            else
+            {
+                batch.Delete(family, key);
+            }
+        }
+
+        foreach (var suspect in changes.SuspectsListed)
+        {
+            batch.Put(family, SequenceKey(Generation, SuspectKind, suspect.Sequence, key), QueueEncoding.Encode(suspect));
+        }
+
+        foreach (var sequence in changes.SuspectsDropped)
+        {
+            batch.Delete(family, SequenceKey(Generation, SuspectKind, sequence, key));
+        }
+
+        foreach (var tombstone in changes.TombstonesSet)
+        {
+            batch.Put(family, SequenceKey(Generation, TombstoneKind, tombstone.Sequence, key), QueueEncoding.Encode(tombstone));
+        }
+
+        foreach (var sequence in changes.TombstonesForgotten)
+        {
+            batch.Delete(family, SequenceKey(Generation, TombstoneKind, sequence, key));
+        }
+
+        foreach (var ownerEpoch in changes.OwnerEpochs)
+        {
+            PutOwnerEpoch(batch, Generation, ownerEpoch);
+        }
+
+        if (changes.Marks is { } marks)
+        {
+            WritePrefix(Generation, MarksKind, key);
+            batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(marks));
+        }
+
+        foreach (var (id, size) in changes.Bodies)
+        {
+            if (size >= 0)
+            {
+                _bodies.AddDeletion(batch, id, size);
+            }
+            else
+            {
+                _bodies.AddDeletion(batch, id);
+            }
+        }
+
+        WriteHead(batch, Generation, appliedIndex);
+    }
+
+    /// <summary>Adds one record of a snapshot to the generation after the present one.</summary>
+    public void WriteNext(RocksBatch batch, QueueSnapshotRecord record)
+    {
+        var next = Generation + 1;
+        Span<byte> key = stackalloc byte[PrefixLength + QueueId.ByteLength];
+        switch (record.Value)
+        {
+            case QueuedMessage message:
+                WritePrefix(next, MessageKind, key);
+                message.Id.WriteTo(key[PrefixLength..]);
+                batch.Put(_database.Queue, key, QueueEncoding.Encode(message));
+                break;
+            case ListedSuspect suspect:
+                key = SequenceKey(next, SuspectKind, suspect.Sequence, key);
+                batch.Put(_database.Queue, key, QueueEncoding.Encode(suspect));
+                break;
+            case Tombstone tombstone:
+                key = SequenceKey(next, TombstoneKind, tombstone.Sequence, key);
+                batch.Put(_database.Queue, key, QueueEncoding.Encode(tombstone));
+                break;
+            case KeyValuePair<string, long> ownerEpoch:
+                PutOwnerEpoch(batch, next, ownerEpoch);
+                break;
+            case QueueMarks marks:
+                WritePrefix(next, MarksKind, key);
+                batch.Put(_database.Queue, key[..PrefixLength], QueueEncoding.Encode(marks));
+                break;
+        }
+    }
+
+    /// <summary>Adds the change to the next generation, and the end of the present one.</summary>
+    public void SwitchToNext(RocksBatch batch, long appliedIndex)
+    {
+        DropGeneration(batch, Generation);
+        Generation++;
+        WriteHead(batch, Generation, appliedIndex);
+    }
+
+    /// <summary>Adds the end of whatever was written to the next generation.</summary>
+    public void DropNext(RocksBatch batch) => DropGeneration(batch, Generation + 1);
+
+    private static void WritePrefix(uint generation, byte kind, Span<byte> key)
+    {
+        BinaryPrimitives.WriteUInt32BigEndian(key, generation);
+        key[sizeof(uint)] = kind;
+    }
+
+    private static Span<byte> SequenceKey(uint generation, byte kind, long sequence, Span<byte> key)
+    {
+        WritePrefix(generation, kind, key);
+        BinaryPrimitives.WriteInt64BigEndian(key[PrefixLength..], sequence);
+        return key[..(PrefixLength + sizeof(long))];
+    }
+
+    private void PutOwnerEpoch(RocksBatch batch, uint generation, KeyValuePair<string, long> ownerEpoch)
+    {
+        Span<byte> key = stackalloc byte[PrefixLength + OwnerBytesMax];
+        WritePrefix(generation, OwnerEpochKind, key);
+        var length = Encoding.UTF8.GetBytes(ownerEpoch.Key, key[PrefixLength..]);
+        batch.Put(_database.Queue, key[..(PrefixLength + length)], QueueEncoding.Encode(ownerEpoch));
+    }
+
+    private void WriteHead(RocksBatch batch, uint generation, long appliedIndex)
+    {
+        Span<byte> head = stackalloc byte[HeadLength];
+        head[0] = HeadVersion;
+        BinaryPrimitives.WriteUInt32BigEndian(head[1..], generation);
+        BinaryPrimitives.WriteInt64BigEndian(head[5..], appliedIndex);
+        batch.Put(_database.Meta, HeadKey, head);
+    }
+
+    private (uint Generation, long AppliedIndex) ReadHead()
+    {
+        var head = _database.Store.Get(_database.Meta, HeadKey);
+        return head switch
+        {
+            null => (0, 0),
+            { Length: HeadLength } when head[0] == HeadVersion => (
+                BinaryPrimitives.ReadUInt32BigEndian(head.AsSpan(1)), BinaryPrimitives.ReadInt64BigEndian(head.AsSpan(5))),
+            { Length: > 0 } when head[0] > HeadVersion => throw new NewerFormatException(head[0], HeadVersion),
+            _ => throw new InvalidDataException("The head of the queue's records is damaged."),
+        };
+    }
+
+    private IEnumerable<T> Read<T>(byte kind, Decoder<T> decode)
+    {
+        var prefix = new byte[PrefixLength];
+        WritePrefix(Generation, kind, prefix);
+        using var iterator = _database.Store.Iterate(_database.Queue);
+        for (var found = iterator.Seek(prefix); found && iterator.Key.StartsWith(prefix); found = iterator.Next())
+        {
+            yield return decode(iterator.Value);
+        }
+    }
+
+    private delegate T Decoder<out T>(ReadOnlySpan<byte> bytes);
+
+    // A crash while a snapshot was loaded leaves a generation that never held.
+    private void DropOtherGenerations()
+    {
+        Span<byte> after = stackalloc byte[sizeof(uint)];
+        BinaryPrimitives.WriteUInt32BigEndian(after, Generation + 1);
+        using var iterator = _database.Store.Iterate(_database.Queue, keysOnly: true);
+        var isStale = iterator.Seek([]) && BinaryPrimitives.ReadUInt32BigEndian(iterator.Key) < Generation;
+        if (isStale || iterator.Seek(after))
+        {
+            using var batch = new RocksBatch();
+            if (Generation > 0)
+            {
+                batch.DeleteRange(_database.Queue, [0, 0, 0, 0], GenerationKey(Generation));
+            }
+
+            batch.DeleteRange(_database.Queue, after, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
+            _database.Store.Write(batch, sync: false);
+        }
+    }
+
+    private void DropGeneration(RocksBatch batch, uint generation) =>
+        batch.DeleteRange(_database.Queue, GenerationKey(generation), GenerationKey(generation + 1));
+
+    private static byte[] GenerationKey(uint generation)
+    {
+        var key = new byte[sizeof(uint)];
+        BinaryPrimitives.WriteUInt32BigEndian(key, generation);
+        return key;
+    }
+}

@@ -1,0 +1,29 @@
+using Quorumail.Server.Queue.Format;
+
+namespace Quorumail.Server.Queue;
+
+/// <summary>One record of a snapshot: marks, an owner's epoch, a tombstone, a suspect, a message, or the end.</summary>
+internal readonly record struct QueueSnapshotRecord(QueueSnapshotRecord.Kind Is, object Value)
+{
+    /// <summary>What a record holds; the numbers stand in snapshots.</summary>
+    public enum Kind : byte
+    {
+        Marks = 1,
+        OwnerEpoch = 2,
+        Tombstone = 3,
+        Suspect = 4,
+        Message = 5,
+        End = 6,
+    }
+
+    public static QueueSnapshotRecord Decode(Kind kind, ReadOnlySpan<byte> bytes) => new(kind, kind switch
+    {
+        Kind.Marks => QueueEncoding.DecodeMarks(bytes),
+        Kind.OwnerEpoch => QueueEncoding.DecodeOwnerEpoch(bytes),
+        Kind.Tombstone => QueueEncoding.DecodeTombstone(bytes),
+        Kind.Suspect => QueueEncoding.DecodeSuspect(bytes),
+        Kind.Message => QueueEncoding.DecodeMessage(bytes),
+        Kind.End => QueueEncoding.DecodeEnd(bytes),
+        _ => throw new InvalidDataException($"A snapshot of the queue has a record of kind {(byte)kind}, which this version does not know."),
+    });
+}

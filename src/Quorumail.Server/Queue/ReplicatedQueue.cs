@@ -1,0 +1,414 @@
+using System.Diagnostics.CodeAnalysis;
+using Quorumail.Cluster.Log;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Queue.Format;
+using Quorumail.Server.Storage;
+using Quorumail.Server.Storage.Rocks;
+
+namespace Quorumail.Server.Queue;
+
+/// <summary>
+/// The queue as the state of the replicated log. Entries are applied in memory at once; what they changed is written
+/// behind, together with the index of the last entry in it, never part of an entry. A crash in between loses nothing: the
+/// log applies what comes after the stored index again.
+/// </summary>
+internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
+{
+    /// <summary>Changes that are written without waiting for the interval: about 2 MB of records.</summary>
+    private const int PendingMax = 4096;
+
+    /// <summary>Octets of dead bodies that are deleted without waiting: well below a write buffer, so that they die in it.</summary>
+    private const long PendingBodyBytesMax = 4 << 20;
+
+    private const int SnapshotBatchRecords = 1000;
+
+    private static readonly ReadOnlyMemory<byte>[] Answers =
+        [.. Enum.GetValues<ApplyStatus>().Order().Select(status => new ReadOnlyMemory<byte>([(byte)status]))];
+
+    private readonly Lock _gate = new();
+    private readonly Database _database;
+    private readonly QueueRecordStore _records;
+    private readonly QueueChanges _changes = new();
+    private readonly List<QueueCommand?> _commands = [];
+    private readonly ITimer _timer;
+    private QueueState _state;
+    private PendingChanges _pending = new();
+    private PendingChanges? _spare = new();
+    private long _appliedIndex;
+    private long _idFloor;
+    private bool _isDirty;
+    private bool _isWriteQueued;
+    private bool _publishes;
+
+    /// <summary>Reads the queue back from the database.</summary>
+    /// <exception cref="StorageException">Damaged, or a later version wrote it.</exception>
+    public ReplicatedQueue(Database database, BodyStore bodies, TimeSpan writeBehind, TimeProvider time)
+    {
+        _database = database;
+        _records = new QueueRecordStore(database, bodies);
+        (_state, _appliedIndex) = _records.Load();
+        _idFloor = _state.IdFloor;
+        _timer = time.CreateTimer(
+            static queue => ((ReplicatedQueue)queue!).WriteBehind(), this, writeBehind, writeBehind);
+    }
+
+    public long AppliedIndex => Interlocked.Read(ref _appliedIndex);
+
+    /// <summary>Ids must be of a later time (milliseconds).</summary>
+    public long IdFloor => Interlocked.Read(ref _idFloor);
+
+    public QueueChangeFeed Feed { get; } = new();
+
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state.Count;
+            }
+        }
+    }
+
+    public QueueCounts Counts
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state.Counts;
+            }
+        }
+    }
+
+    public bool TryGet(QueueId id, [NotNullWhen(true)] out QueuedMessage? message)
+    {
+        lock (_gate)
+        {
+            return _state.TryGet(id, out message);
+        }
+    }
+
+    /// <summary>Up to <paramref name="limit"/> messages, in no particular order.</summary>
+    public QueuedMessage[] Messages(int limit)
+    {
+        lock (_gate)
+        {
+            return [.. _state.Messages.Take(limit)];
+        }
+    }
+
+    /// <summary>Up to <paramref name="limit"/> suspects, oldest first.</summary>
+    public Suspect[] Suspects(int limit)
+    {
+        lock (_gate)
+        {
+            return [.. _state.Suspects.Take(limit).Select(listed => listed.Suspect)];
+        }
+    }
+
+    /// <summary>Puts every message into the feed, oldest first, and each change from now on.</summary>
+    public void Publish()
+    {
+        lock (_gate)
+        {
+            _publishes = true;
+            foreach (var message in _state.Messages.OrderBy(message => message.Id))
+            {
+                Feed.Put(message.Id, message);
+            }
+        }
+    }
+
+    public void Apply(
+        long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers)
+    {
+        _commands.Clear();
+        for (var i = 0; i < commands.Count; i++)
+        {
+            _commands.Add(QueueEncoding.DecodeCommand(commands[i].Span));
+        }
+
+        bool isDue;
+        lock (_gate)
+        {
+            for (var i = 0; i < _commands.Count; i++)
+            {
+                answers[i] = Answers[(int)Apply(_commands[i], stamp)];
+            }
+
+            Interlocked.Exchange(ref _appliedIndex, index);
+            Interlocked.Exchange(ref _idFloor, _state.IdFloor);
+            _isDirty = true;
+            isDue = _pending.Count >= PendingMax || _pending.BodyBytes >= PendingBodyBytesMax;
+        }
+
+        if (isDue)
+        {
+            WriteBehind();
+        }
+    }
+
+    public async ValueTask<long> FlushAsync(CancellationToken token)
+    {
+        var write = new StateWrite(this, needsSync: true);
+        await _database.Commits.WriteAsync(write, token);
+        return write.Index;
+    }
+
+    public async ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token)
+    {
+        QueueRecords records;
+        long index;
+        lock (_gate)
+        {
+            index = AppliedIndex;
+            records = new QueueRecords(
+                _state.Marks, [.. _state.OwnerEpochs], [.. _state.Tombstones], [.. _state.Suspects], [.. _state.Messages]);
+        }
+
+        await QueueSnapshot.SaveAsync(records, index, destination, token);
+        return index;
+    }
+
+    public async ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token)
+    {
+        var load = new SnapshotLoad();
+        try
+        {
+            await foreach (var record in QueueSnapshot.ReadAsync(source, token))
+            {
+                load.Add(record);
+                if (load.Batch.Count == SnapshotBatchRecords)
+                {
+                    await _database.Commits.WriteAsync(new NextGenerationWrite(this, [.. load.Batch]), token);
+                    load.Batch.Clear();
+                }
+            }
+
+            await _database.Commits.WriteAsync(new NextGenerationWrite(this, load.Batch), token);
+            await _database.Commits.WriteAsync(new GenerationSwitch(this, load.Restore(), index), CancellationToken.None);
+        }
+        catch (Exception error) when (error is InvalidDataException or NewerFormatException or IOException or OperationCanceledException)
+        {
+            await _database.Commits.WriteAsync(new NextGenerationWrite(this, null), CancellationToken.None);
+            throw;
+        }
+    }
+
+    /// <summary>Writes what is pending, synced, so that the next start has little to apply again.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _timer.DisposeAsync();
+        Feed.Complete();
+        if (_database.Health.Failure is null)
+        {
+            await FlushAsync(CancellationToken.None);
+        }
+    }
+
+    private ApplyStatus Apply(QueueCommand? command, long stamp)
+    {
+        if (command is null)
+        {
+            return ApplyStatus.Invalid;
+        }
+
+        QueuedMessage? subject = null;
+        if (SubjectOf(command) is { } id)
+        {
+            _state.TryGet(id, out subject);
+        }
+
+        var status = _state.Apply(command, stamp, _changes);
+        if (!_changes.IsEmpty)
+        {
+            _pending.Add(_changes, subject, command is OwnerRestartedCommand, _state.Marks);
+            if (_publishes)
+            {
+                foreach (var (changed, message) in _changes.Messages)
+                {
+                    Feed.Put(changed, message);
+                }
+            }
+
+            _changes.Clear();
+        }
+
+        return status;
+    }
+
+    private static QueueId? SubjectOf(QueueCommand command) => command switch
+    {
+        AbandonCommand { Id: var id } => id,
+        WithdrawCommand { Id: var id } => id,
+        AttemptStartedCommand { Id: var id } => id,
+        AttemptEndedCommand { Id: var id } => id,
+        _ => null,
+    };
+
+    private void WriteBehind()
+    {
+        lock (_gate)
+        {
+            if (!_isDirty || _isWriteQueued)
+            {
+                return;
+            }
+
+            _isWriteQueued = true;
+        }
+
+        // Nobody waits for it: a failure is a failed disk, which the health reports.
+#pragma warning disable CA2012
+        _ = _database.Commits.WriteAsync(new StateWrite(this, needsSync: false), CancellationToken.None);
+#pragma warning restore CA2012
+    }
+
+    private long WritePending(RocksBatch batch, bool isQueued)
+    {
+        PendingChanges taken;
+        long index;
+        lock (_gate)
+        {
+            (taken, _pending, _spare) = (_pending, _spare ?? new PendingChanges(), null);
+            index = AppliedIndex;
+            _isDirty = false;
+            _isWriteQueued &= !isQueued;
+        }
+
+        _records.Write(batch, taken, index);
+        taken.Clear();
+        lock (_gate)
+        {
+            _spare = taken;
+        }
+
+        return index;
+    }
+
+    private void SwitchGeneration(RocksBatch batch, QueueState next, long index)
+    {
+        lock (_gate)
+        {
+            var gone = new PendingChanges();
+            foreach (var message in _state.Messages)
+            {
+                if (!next.TryGet(message.Id, out _))
+                {
+                    gone.Bodies.Add((message.Id, message.Size));
+                    PublishChange(message.Id, null);
+                }
+            }
+
+            foreach (var message in next.Messages)
+            {
+                PublishChange(message.Id, message);
+            }
+
+            // Bodies that were released but are still there must go; records of the old generation need not be written.
+            gone.Bodies.AddRange(_pending.Bodies);
+            _pending.Clear();
+            _state = next;
+            Interlocked.Exchange(ref _appliedIndex, index);
+            Interlocked.Exchange(ref _idFloor, next.IdFloor);
+            _records.SwitchToNext(batch, index);
+            _records.Write(batch, gone, index);
+        }
+
+        void PublishChange(QueueId id, QueuedMessage? message)
+        {
+            if (_publishes)
+            {
+                Feed.Put(id, message);
+            }
+        }
+    }
+
+    /// <summary>Writes what is pending when its turn comes, which may be more than was pending when it was queued.</summary>
+    private sealed class StateWrite(ReplicatedQueue queue, bool needsSync) : WriteRequest
+    {
+        public override bool NeedsSync => needsSync;
+
+        public override int ByteCount => 64 << 10;
+
+        /// <summary>The index that the database has reached.</summary>
+        public long Index { get; private set; }
+
+        public override void AddTo(RocksBatch batch) => Index = queue.WritePending(batch, isQueued: !needsSync);
+    }
+
+    /// <summary>Writes records of a snapshot beside the present ones; null takes them back.</summary>
+    private sealed class NextGenerationWrite(ReplicatedQueue queue, IReadOnlyList<QueueSnapshotRecord>? records)
+        : WriteRequest
+    {
+        public override bool NeedsSync => false;
+
+        public override int ByteCount => 512 << 10;
+
+        public override void AddTo(RocksBatch batch)
+        {
+            if (records is null)
+            {
+                queue._records.DropNext(batch);
+                return;
+            }
+
+            foreach (var record in records)
+            {
+                queue._records.WriteNext(batch, record);
+            }
+        }
+    }
+
+    private sealed class GenerationSwitch(ReplicatedQueue queue, QueueState next, long index) : WriteRequest
+    {
+        public override bool NeedsSync => true;
+
+        public override int ByteCount => 64 << 10;
+
+        public override void AddTo(RocksBatch batch) => queue.SwitchGeneration(batch, next, index);
+    }
+
+    /// <summary>Gathers the records of a snapshot for the state in memory.</summary>
+    private sealed class SnapshotLoad
+    {
+        private readonly List<KeyValuePair<string, long>> _ownerEpochs = [];
+        private readonly List<Tombstone> _tombstones = [];
+        private readonly List<ListedSuspect> _suspects = [];
+        private readonly List<QueuedMessage> _messages = [];
+        private QueueMarks _marks = QueueMarks.Initial;
+
+        public List<QueueSnapshotRecord> Batch { get; } = [];
+
+        public void Add(QueueSnapshotRecord record)
+        {
+            switch (record.Value)
+            {
+                case QueuedMessage message:
+                    _messages.Add(message);
+                    break;
+                case ListedSuspect suspect:
+                    _suspects.Add(suspect);
+                    break;
+                case Tombstone tombstone:
+                    _tombstones.Add(tombstone);
+                    break;
+                case KeyValuePair<string, long> ownerEpoch:
+                    _ownerEpochs.Add(ownerEpoch);
+                    break;
+                case QueueMarks marks:
+                    _marks = marks;
+                    break;
+                default:
+                    return;
+            }
+
+            Batch.Add(record);
+        }
+
+        public QueueState Restore() =>
+            QueueState.Restore(new QueueRecords(_marks, _ownerEpochs, _tombstones, _suspects, _messages));
+    }
+}

@@ -1,0 +1,60 @@
+using CsCheck;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Server.Tests.Queue;
+
+/// <summary>Arbitrary commands and records, with every optional part both there and missing.</summary>
+internal static class Generators
+{
+    public static readonly Gen<QueueId> Id = Gen.Select(Gen.Long[0, (1L << 48) - 1], Gen.UInt, QueueId.Create);
+
+    public static readonly Gen<string> Text = Gen.OneOf(
+        Gen.String[Gen.Char[' ', '~'], 0, 40], Gen.String[Gen.Char['\u00A0', '\u07FF'], 0, 10], Gen.Const("😀@例え.jp"));
+
+    public static readonly Gen<EnvelopeRecipient> Recipient = Gen.Select(
+        Text, Gen.Int[0, 15], Text.Null(), (address, notify, original) =>
+            new EnvelopeRecipient(address, (DsnNotify)notify, original));
+
+    public static readonly Gen<BodyHolder> Holder = Gen.Select(Text, Gen.Long, (node, life) => new BodyHolder(node, life));
+
+    public static readonly Gen<RecipientResult> Result = Gen.Select(
+        Gen.Int[0, 9], Gen.Int[1, 5], Text, Text, Text, Gen.Long, Gen.Bool,
+        (recipient, outcome, reply, code, hop, next, noticed) =>
+            new RecipientResult(recipient, (RecipientOutcome)outcome, reply, code, hop, next, noticed));
+
+    public static readonly Gen<EnqueueCommand> Enqueue = Gen.Select(
+        Id,
+        Gen.Select(Text, Recipient.Array[1, 5], Gen.Int[0, 2], Text.Null(), (from, to, ret, envelopeId) =>
+            new Envelope(from, to, (DsnReturn)ret, envelopeId)),
+        Gen.Long[0, long.MaxValue],
+        Gen.Int[0, 15],
+        Gen.Byte.Array[16],
+        Holder.Array[0, 3],
+        Text,
+        Text,
+        (id, envelope, size, traits, hash, holders, owner, tenant) =>
+            new EnqueueCommand(id, envelope, size, (BodyTraits)traits, hash, holders, owner, tenant));
+
+    public static readonly Gen<QueueCommand> Command = Gen.OneOf<QueueCommand>(
+        Enqueue.Select(c => (QueueCommand)c),
+        Id.Select(id => (QueueCommand)new AbandonCommand(id)),
+        Id.Select(id => (QueueCommand)new WithdrawCommand(id)),
+        Id.Select(id => (QueueCommand)new ReportUnreadReplyCommand(id)),
+        Gen.Select(Id, Gen.Long, Gen.Int, Gen.Int.Array[0, 5], (id, epoch, attempt, recipients) =>
+            (QueueCommand)new AttemptStartedCommand(id, epoch, attempt, recipients)),
+        Gen.Select(Id, Gen.Long, Gen.Int, Result.Array[0, 5], Enqueue.Array[0, 2], (id, epoch, attempt, results, notices) =>
+            (QueueCommand)new AttemptEndedCommand(id, epoch, attempt, results, notices)),
+        Text.Select(owner => (QueueCommand)new OwnerRestartedCommand(owner)));
+
+    public static readonly Gen<QueuedMessage> Message = Gen.Select(
+        Enqueue,
+        Gen.Select(Recipient, Gen.Int[0, 3], Gen.Int, Gen.Int, Gen.Long, Result.Null(), Gen.Bool,
+            (recipient, state, attempts, open, next, result, noticed) => new QueuedRecipient(
+                recipient, (RecipientState)state, attempts, open, next, result, noticed)).Array[1, 4],
+        Gen.Long,
+        Gen.Long,
+        (e, recipients, epoch, at) => new QueuedMessage(
+            e.Id, e.Envelope.ReversePath, e.Envelope.Return, e.Envelope.EnvelopeId, recipients, e.Size, e.Traits,
+            e.BodyHash, e.Holders, e.Owner, epoch, at, e.Tenant));
+}
