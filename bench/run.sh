@@ -141,6 +141,10 @@ server_ticks() {
     awk -v session="$server_pid" '$6 == session { sum += $14 + $15; if ($1 == session) sum += $16 + $17 } END { print sum + 0 }'
 }
 
+# The same of the load (and of what this script runs) and of the sink.
+own_ticks() { sed 's/^\([0-9]*\) (.*) /\1 x /' "/proc/$$/stat" | awk '{ print $16 + $17 }'; }
+sink_ticks() { sed 's/^\([0-9]*\) (.*) /\1 x /' "/proc/$sink_pid/stat" | awk '{ print $14 + $15 }'; }
+
 busy_ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat; }
 
 # Memory of all processes of a server's session in MB, shared pages counted once (Pss).
@@ -178,8 +182,9 @@ wait_for_sink() { # wanted
 timed() { # name server prefix messages|- command...
   local name=$1 kind=$2 prefix=$3 messages=$4
   shift 4
-  local begin end server_before busy_before before=0
+  local begin end server_before busy_before ours_before before=0
   [ "$mode" = relay ] && before=$(sink_count)
+  ours_before=$(($(own_ticks) + $(sink_ticks)))
   busy_before=$(busy_ticks)
   server_before=$(server_ticks)
   begin=$(now)
@@ -189,10 +194,12 @@ timed() { # name server prefix messages|- command...
   accepted=$(now)
   [ "$mode" = relay ] && wait_for_sink $((before + messages))
   end=$(now)
-  awk -v n="$messages" -v s=$(($(server_ticks) - server_before)) -v b=$(($(busy_ticks) - busy_before)) \
+  local server_used=$(($(server_ticks) - server_before)) busy=$(($(busy_ticks) - busy_before))
+  local others=$((busy - server_used - $(own_ticks) - $(sink_ticks) + ours_before))
+  awk -v n="$messages" -v s="$server_used" -v o="$others" \
     -v hz="$ticks" -v begin="$begin" -v accepted="$accepted" -v end="$end" 'BEGIN {
-      printf "rate %.1f\naccept_rate %.1f\ncpu_ms %.4f\nmachine_cores %.2f\n",
-        n / (end - begin), n / (accepted - begin), s * 1000 / hz / n, b / hz / (end - begin) }' |
+      printf "rate %.1f\naccept_rate %.1f\ncpu_ms %.4f\nother_cores %.2f\n",
+        n / (end - begin), n / (accepted - begin), s * 1000 / hz / n, (o < 0 ? 0 : o) / hz / (end - begin) }' |
     while read -r figure value; do note "$name" "$kind" "$prefix$figure" "$value"; done
 }
 
@@ -204,7 +211,7 @@ measure() { # server mode sessions size
   cell=$work/cell.$((++cells))
   mkdir -p "$cell"
   chmod 755 "$cell"
-  local sink_port quiet= sink_pid
+  local sink_port quiet=
   sink_port=$(free_port)
   [ "$mode" = accept ] && quiet=-q
   "$tools/sink" -p "$sink_port" -c "$cell/count" -i "$cell/ids" $quiet >"$cell/sink.json" &
@@ -276,7 +283,7 @@ $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, 
     }
     function show(format, number) { return number == "" ? "–" : sprintf(format, number) }
     END {
-      print "| mode | sessions | bytes | server | smtp-source msg/s | load msg/s | p50 ms | p99 ms | CPU ms/msg | CPU ms/msg (smtp-source) | client / sink CPU µs/msg | busy cores |"
+      print "| mode | sessions | bytes | server | smtp-source msg/s | load msg/s | p50 ms | p99 ms | CPU ms/msg | CPU ms/msg (smtp-source) | client / sink CPU µs/msg | other processes, cores |"
       print "|---|---|---|---|---|---|---|---|---|---|---|---|"
       for (c = 1; c <= cells; c++) {
         if (order[c] == "idle") continue
@@ -289,7 +296,7 @@ $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, 
             show("%.2f", median(order[c], kinds[k], "p50_ms")), show("%.2f", median(order[c], kinds[k], "p99_ms")),
             show("%.3f", median(order[c], kinds[k], "cpu_ms")), show("%.3f", median(order[c], kinds[k], "source_cpu_ms")),
             show("%.0f", median(order[c], kinds[k], "client_cpu_us")), show("%.0f", sinkcpu),
-            show("%.2f", median(order[c], kinds[k], "machine_cores"))
+            show("%.2f", median(order[c], kinds[k], "other_cores"))
         }
       }
       print ""
