@@ -1,0 +1,132 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Logging;
+using Quorumail.Core.Delivery;
+using Quorumail.Core.Delivery.Client;
+using Quorumail.Server.Delivery.Dns;
+
+namespace Quorumail.Server.Delivery.Transport;
+
+/// <summary>What came of connecting to one address: a connection whose session is ready, or why not.</summary>
+internal readonly record struct ConnectResult(SmtpConnection? Connection, ClientFailure? Failure);
+
+/// <summary>Makes connections to next hops, up to a session that is ready for mail.</summary>
+internal sealed partial class SmtpConnector(
+    string helloName, TargetPolicy policy, SmtpClientLimits limits, TimeProvider time, ILogger<SmtpConnector> log)
+{
+    private const int NonceLength = 18;
+
+    /// <summary>Trusted roots for <c>verify</c>; null for the system's.</summary>
+    public X509Certificate2Collection? TrustedRoots { get; init; }
+
+    /// <summary>Connects to one address. A handshake that fails is tried again without TLS where TLS is optional.</summary>
+    public async Task<ConnectResult> ConnectAsync(NextHop nextHop, DeliveryTarget target, CancellationToken abort)
+    {
+        var result = await ConnectAsync(nextHop, target, nextHop.Route.Tls != RouteTls.None, abort);
+        if (result.Failure is { Stage: ClientStage.TlsHandshake } failure && nextHop.Route is { Tls: RouteTls.May, ImplicitTls: false } && !abort.IsCancellationRequested)
+        {
+            LogFallback(log, target.ToString(), failure.Reason);
+            result = await ConnectAsync(nextHop, target, tryTls: false, abort);
+        }
+
+        return result;
+    }
+
+    private async Task<ConnectResult> ConnectAsync(NextHop nextHop, DeliveryTarget target, bool tryTls, CancellationToken abort)
+    {
+        var socket = new Socket(target.EndPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        if (await DialAsync(socket, nextHop, target, abort) is { } failure)
+        {
+            socket.Dispose();
+            return new ConnectResult(null, failure);
+        }
+
+        var session = new SmtpClientSession(
+            new SmtpClientOptions
+            {
+                HelloName = helloName,
+                IsLmtp = nextHop.IsLmtp,
+                StartsSecure = nextHop.Route.ImplicitTls,
+                TryTls = tryTls,
+                RequireTls = nextHop.Route.Tls is RouteTls.Encrypt or RouteTls.Verify,
+                Credentials = nextHop.Credentials,
+                AllowsClearCredentials = System.Net.IPAddress.IsLoopback(target.EndPoint.Address),
+                ScramNonce = Convert.ToBase64String(RandomNumberGenerator.GetBytes(NonceLength)),
+            },
+            limits);
+        var connection = new SmtpConnection(
+            new NetworkStream(socket, ownsSocket: false), socket, target, session, limits, time, abort);
+        if (!nextHop.Route.ImplicitTls || await connection.SecureAsync(TlsOptions(nextHop, target)))
+        {
+            await connection.OpenAsync(TlsOptions(nextHop, target));
+        }
+
+        if (session.Step == ClientStep.Ready)
+        {
+            return new ConnectResult(connection, null);
+        }
+
+        await connection.DisposeAsync();
+        return new ConnectResult(
+            null, session.Failure ?? new ClientFailure(session.Stage, "4.4.2", "the session ended", IsPermanent: false));
+    }
+
+    private async Task<ClientFailure?> DialAsync(Socket socket, NextHop nextHop, DeliveryTarget target, CancellationToken abort)
+    {
+        using var deadline = new CancellationTokenSource(limits.ConnectTimeout, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, abort);
+        try
+        {
+            await socket.ConnectAsync(target.EndPoint, both.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return Failed("4.4.1", "connecting timed out or was stopped");
+        }
+        catch (SocketException error)
+        {
+            return Failed("4.4.1", $"connecting failed: {error.SocketErrorCode}");
+        }
+
+        // What counts is where the connection leads, not what was asked for.
+        return socket.RemoteEndPoint is System.Net.IPEndPoint reached && policy.Objection(reached, nextHop.ByMx) is { } why
+            ? new ClientFailure(ClientStage.Connect, "5.4.6", why, IsPermanent: true)
+            : null;
+    }
+
+    private SslClientAuthenticationOptions TlsOptions(NextHop nextHop, DeliveryTarget target)
+    {
+        var options = new SslClientAuthenticationOptions
+        {
+            TargetHost = target.Host,
+            EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
+            CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
+        };
+        if (nextHop.Route.Tls != RouteTls.Verify)
+        {
+            // Opportunistic: an unverified key keeps out those who only listen (RFC 7435).
+#pragma warning disable CA5359, MA0039 // The route says that nothing is to be verified.
+            options.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
+#pragma warning restore CA5359, MA0039
+        }
+        else if (TrustedRoots is not null)
+        {
+            options.CertificateChainPolicy = new X509ChainPolicy
+            {
+                TrustMode = X509ChainTrustMode.CustomRootTrust,
+                RevocationMode = X509RevocationMode.NoCheck,
+            };
+            options.CertificateChainPolicy.CustomTrustStore.AddRange(TrustedRoots);
+        }
+
+        return options;
+    }
+
+    private static ClientFailure Failed(string code, string reason) => new(ClientStage.Connect, code, reason, IsPermanent: false);
+
+    [LoggerMessage(1, LogLevel.Warning, "TLS with {Relay} failed, going on without: {Reason}")]
+    private static partial void LogFallback(ILogger log, string relay, string reason);
+}

@@ -1,0 +1,131 @@
+using CsCheck;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Core.Tests.Queue;
+
+public sealed class QueueStateProperties
+{
+    private static readonly QueueLimits Small = new()
+    {
+        MaxSuspects = 4, SuspectLifetime = 200, MaxTombstones = 3, TombstoneLifetime = 150,
+    };
+
+    [Fact]
+    public void Whatever_is_proposed_the_promises_hold() => QueueCommands.Sequence.Sample(steps =>
+    {
+        var state = new QueueState(Small);
+        var changes = new QueueChanges();
+        var released = new HashSet<QueueId>();
+        var stamp = 0L;
+        foreach (var (command, wait) in steps)
+        {
+            stamp += wait;
+            changes.Clear();
+            var before = QueueStore.Dump(state);
+            var messagesBefore = state.Messages.ToDictionary(m => m.Id);
+            var status = state.Apply(command, stamp, changes);
+
+            Assert.Equal(state.Messages.Sum(m => m.Size), state.Counts.Octets);
+            Assert.Equal(state.Count, state.Counts.Total);
+            Assert.Equal(state.Messages.Count(m => m.Recipients.Any(r => r.OpenAttempt > 0)), state.Counts.Attempting);
+            Assert.Equal(
+                state.Messages.Count(m => m.Recipients.All(r => r.OpenAttempt == 0) && m.Recipients.Any(r => r.Attempts > 0)),
+                state.Counts.Deferred);
+            Assert.True(state.SuspectCount <= Small.MaxSuspects && state.TombstoneCount <= Small.MaxTombstones);
+            Assert.All(state.Messages, m => Assert.Contains(m.Recipients, r => !r.IsFinal));
+            Assert.All(state.Messages.SelectMany(m => m.Recipients), r => Assert.Equal(r.State == RecipientState.Attempting, r.OpenAttempt > 0));
+
+            // A body goes only with its message or with an id that was given up, and that id never comes back.
+            changes.ReleasedBodies.ForEach(id => released.Add(id));
+            Assert.All(state.Messages, m => Assert.DoesNotContain(m.Id, released));
+            Assert.All(messagesBefore.Keys.Where(id => !state.TryGet(id, out _)), id => Assert.Contains(id, changes.ReleasedBodies));
+
+            if (status != ApplyStatus.Accepted)
+            {
+                Assert.Empty(changes.Messages);
+                Assert.Equal(messagesBefore.Count, state.Count);
+            }
+            else
+            {
+                AssertRules(command, messagesBefore, state);
+            }
+
+            if (changes.IsEmpty)
+            {
+                Assert.Equal(before, QueueStore.Dump(state));
+            }
+        }
+    }, iter: 3000);
+
+    [Fact]
+    public void What_is_persisted_restores_to_the_live_state() =>
+        Gen.Select(QueueCommands.Sequence, Gen.Int[0, 60]).Sample((steps, cut) =>
+        {
+            var live = new QueueState(Small);
+            var store = new QueueStore();
+            var changes = new QueueChanges();
+            var stamp = 0L;
+            foreach (var (command, wait) in steps.Take(cut))
+            {
+                changes.Clear();
+                live.Apply(command, stamp += wait, changes);
+                store.Write(changes, live.Marks);
+            }
+
+            var restored = store.Read(Small);
+            Assert.Equal(QueueStore.Dump(live), QueueStore.Dump(restored));
+            foreach (var (command, wait) in steps.Skip(cut))
+            {
+                var restoredChanges = new QueueChanges();
+                changes.Clear();
+                stamp += wait;
+                Assert.Equal(live.Apply(command, stamp, changes), restored.Apply(command, stamp, restoredChanges));
+                Assert.Equal(changes.ReleasedBodies, restoredChanges.ReleasedBodies);
+                Assert.Equal(changes.SuspectsListed, restoredChanges.SuspectsListed);
+                Assert.Equal(QueueStore.Dump(live), QueueStore.Dump(restored));
+            }
+        }, iter: 1000);
+
+    [Fact]
+    public void The_same_commands_give_the_same_state_and_answers() => QueueCommands.Sequence.Sample(steps =>
+    {
+        var (first, second) = (new QueueState(Small), new QueueState(Small));
+        var stamp = 0L;
+        foreach (var (command, wait) in steps)
+        {
+            stamp += wait;
+            Assert.Equal(first.Apply(command, stamp, new QueueChanges()), second.Apply(command, stamp, new QueueChanges()));
+        }
+
+        Assert.Equal(QueueStore.Dump(first), QueueStore.Dump(second));
+    }, iter: 500);
+
+    private static void AssertRules(QueueCommand command, Dictionary<QueueId, QueuedMessage> before, QueueState after)
+    {
+        switch (command)
+        {
+            case AttemptStartedCommand c:
+                Assert.Equal(c.Epoch, before[c.Id].Epoch);
+                Assert.All(c.Recipients, i => Assert.Equal(RecipientState.Queued, before[c.Id].Recipients[i].State));
+                Assert.All(c.Recipients, i => Assert.True(before[c.Id].Recipients[i].Attempts < c.Attempt));
+                break;
+            case AttemptEndedCommand c:
+                foreach (var result in c.Results)
+                {
+                    var recipient = before[c.Id].Recipients[result.Recipient];
+                    Assert.True(recipient.OpenAttempt == c.Attempt
+                        || (recipient.State == RecipientState.Queued && before[c.Id].Epoch == c.Epoch && recipient.Attempts < c.Attempt));
+                    Assert.True(result.Outcome != RecipientOutcome.InDoubt
+                        || after.Suspects.Any(s => s.Suspect.Id == c.Id && s.Suspect.Reason == SuspectReason.NoReplyAfterDot));
+                }
+
+                Assert.All(c.Notices, n => Assert.True(after.TryGet(n.Id, out _)));
+                break;
+            case OwnerRestartedCommand c:
+                Assert.All(after.Messages.Where(m => m.Owner == c.Owner), m =>
+                    Assert.All(m.Recipients, r => Assert.NotEqual(RecipientState.Attempting, r.State)));
+                break;
+        }
+    }
+}

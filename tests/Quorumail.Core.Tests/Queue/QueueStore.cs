@@ -1,0 +1,52 @@
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Core.Tests.Queue;
+
+/// <summary>What a disk would hold if it wrote every change.</summary>
+internal sealed class QueueStore
+{
+    private readonly SortedDictionary<QueueId, QueuedMessage> _messages = [];
+    private readonly SortedDictionary<long, Suspect> _suspects = [];
+    private readonly SortedDictionary<long, Tombstone> _tombstones = [];
+    private readonly Dictionary<string, long> _epochs = new(StringComparer.Ordinal);
+    private QueueMarks _marks = QueueMarks.Initial;
+
+    public void Write(QueueChanges changes, QueueMarks marks)
+    {
+        foreach (var (id, message) in changes.Messages)
+        {
+            if (message is null)
+            {
+                _messages.Remove(id);
+            }
+            else
+            {
+                _messages[id] = message;
+            }
+        }
+
+        changes.SuspectsListed.ForEach(s => _suspects[s.Sequence] = s.Suspect);
+        changes.SuspectsDropped.ForEach(s => _suspects.Remove(s));
+        changes.TombstonesSet.ForEach(t => _tombstones[t.Sequence] = t);
+        changes.TombstonesForgotten.ForEach(t => _tombstones.Remove(t));
+        changes.OwnerEpochs.ForEach(e => _epochs[e.Key] = e.Value);
+        if (changes.MarksChanged)
+        {
+            _marks = marks;
+        }
+    }
+
+    public QueueState Read(QueueLimits limits) => QueueState.Restore(
+        new QueueRecords(
+            _marks, _epochs, _tombstones.Values, _suspects.Select(s => new ListedSuspect(s.Key, s.Value)), _messages.Values.Reverse()),
+        limits);
+
+    public static string Dump(QueueState state) => string.Join('\n',
+        state.Messages.OrderBy(m => m.Id).Select(m => $"{m with { Recipients = [], Holders = [], BodyHash = default }} "
+                + $"{string.Join(',', m.Holders)} {Convert.ToHexString(m.BodyHash.Span)} {string.Join(';', m.Recipients)}")
+            .Concat(state.Suspects.Select(s => s.ToString()))
+            .Concat(state.Tombstones.Select(t => t.ToString()))
+            .Concat(state.OwnerEpochs.OrderBy(e => e.Key, StringComparer.Ordinal).Select(e => e.ToString()))
+            .Append(state.Marks.ToString()).Append(state.Counts.ToString()));
+}
