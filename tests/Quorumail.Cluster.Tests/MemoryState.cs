@@ -11,6 +11,7 @@ internal sealed class MemoryState : IReplicatedState
     private long _appliedIndex;
     private long _durableIndex;
     private int _durableCount;
+    private int _callers;
 
     public long AppliedIndex => Volatile.Read(ref _appliedIndex);
 
@@ -35,6 +36,8 @@ internal sealed class MemoryState : IReplicatedState
 
     public int Flushes { get; private set; }
 
+    public int Saves { get; private set; }
+
     public List<(long Index, byte[] Command)> Applied
     {
         get
@@ -48,6 +51,7 @@ internal sealed class MemoryState : IReplicatedState
 
     public void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers)
     {
+        using Exclusive exclusive = new(this);
         Assert.True(index > _appliedIndex, $"entry {index} after {_appliedIndex}");
         Assert.True(stamp >= LastStamp, $"stamp {stamp} after {LastStamp}");
         LastStamp = stamp;
@@ -69,8 +73,10 @@ internal sealed class MemoryState : IReplicatedState
         Volatile.Write(ref _appliedIndex, index);
     }
 
-    public ValueTask<long> FlushAsync(CancellationToken token)
+    public async ValueTask<long> FlushAsync(CancellationToken token)
     {
+        using Exclusive exclusive = new(this);
+        await Task.Yield();
         Flushes++;
         if (Durable)
         {
@@ -81,7 +87,7 @@ internal sealed class MemoryState : IReplicatedState
             }
         }
 
-        return ValueTask.FromResult(_durableIndex);
+        return _durableIndex;
     }
 
     /// <summary>What a new process would find: the flushed part alone.</summary>
@@ -94,6 +100,7 @@ internal sealed class MemoryState : IReplicatedState
 
     public async ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token)
     {
+        Saves++;
         List<(long Index, byte[] Command)> applied = Applied;
         foreach ((long index, byte[] command) in applied)
         {
@@ -109,6 +116,7 @@ internal sealed class MemoryState : IReplicatedState
 
     public async ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token)
     {
+        using Exclusive exclusive = new(this);
         List<(long Index, byte[] Command)> loaded = [];
         byte[] header = new byte[12];
         while (await source.ReadAtLeastAsync(header, header.Length, throwOnEndOfStream: false, token) == header.Length)
@@ -125,5 +133,19 @@ internal sealed class MemoryState : IReplicatedState
             _appliedIndex = _durableIndex = index;
             _durableCount = loaded.Count;
         }
+    }
+
+    /// <summary>Proves that the log calls one at a time.</summary>
+    private readonly struct Exclusive : IDisposable
+    {
+        private readonly MemoryState _state;
+
+        public Exclusive(MemoryState state)
+        {
+            _state = state;
+            Assert.Equal(1, Interlocked.Increment(ref state._callers));
+        }
+
+        public void Dispose() => Interlocked.Decrement(ref _state._callers);
     }
 }

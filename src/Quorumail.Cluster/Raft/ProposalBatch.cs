@@ -61,10 +61,11 @@ internal sealed class ProposalBatch
         }
     }
 
-    /// <summary>Empties the batch for the next use.</summary>
+    /// <summary>Gives the memory back.</summary>
     public void Release()
     {
-        _proposals.Clear();
-        _length = LogEntryFormat.HeaderSize;
+        ArrayPool<byte>.Shared.Return(_buffer);
+        _buffer = [];
+        _length = 0;
     }
 }

@@ -1,7 +1,7 @@
 using System.Net;
 using DotNext.Net.Cluster.Consensus.Raft;
-using DotNext.Net.Cluster.Consensus.Raft.StateMachine;
 using Microsoft.Extensions.Logging;
+using Quorumail.Cluster.Journal;
 using Quorumail.Cluster.Log;
 
 namespace Quorumail.Cluster.Raft;
@@ -12,25 +12,27 @@ namespace Quorumail.Cluster.Raft;
 /// </summary>
 public sealed class RaftLog : IReplicatedLog
 {
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(5);
+
     private readonly RaftLogOptions _options;
     private readonly TimeProvider _time;
     private readonly IReplicatedState _state;
     private readonly StateApplier _applier;
-    private readonly SnapshotMark _mark;
-    private readonly ReplicatedStateMachine _machine;
     private readonly ILogger _logger;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _lock = new();
     private readonly Queue<ProposalBatch> _waiting = new();
-    private readonly SemaphoreSlim _work = new(0);
     private ProposalBatch? _open;
     private int _waitingCommands;
     private long _waitingBytes;
-    private bool _closed;
-    private BoundedDurableLog? _log;
+    private bool _proposing;
+    private bool _closed = true;
+    private EntryJournal? _journal;
+    private MembershipFile? _membership;
+    private RaftTrail? _trail;
     private RaftNode? _node;
-    private Task _proposing = Task.CompletedTask;
 
     /// <summary>Prepares the log; <see cref="StartAsync"/> opens it.</summary>
     public RaftLog(RaftLogOptions options, IReplicatedState state, TimeProvider time, ILogger logger)
@@ -43,24 +45,20 @@ public sealed class RaftLog : IReplicatedLog
         _state = state;
         _time = time;
         _logger = logger;
-        Directory.CreateDirectory(options.Directory);
-        _mark = new SnapshotMark(options.Directory, state);
         _applier = new StateApplier(state);
-        _applier.StartAt(_mark.Index, _mark.Stamp);
-        _machine = new ReplicatedStateMachine(state, _applier, _mark, options.SnapshotEntries, Fail);
     }
 
     /// <inheritdoc/>
-    public long CommitIndex => _log?.LastCommittedEntryIndex ?? 0;
+    public long CommitIndex => _trail?.CommitIndex ?? 0;
 
     /// <inheritdoc/>
     public long AppliedIndex => _applier.AppliedIndex;
 
     /// <inheritdoc/>
-    public long Term => (_log as IPersistentState)?.Term ?? 0;
+    public long Term => (_trail as IPersistentState)?.Term ?? 0;
 
     /// <inheritdoc/>
-    public bool IsReady => _node is { Leads: true } && _applier.Clock is not null && !_failed.Task.IsCompleted && !_closed;
+    public bool IsReady => !Volatile.Read(ref _closed) && _node is { Leads: true };
 
     /// <inheritdoc/>
     public long ClusterTime => _applier.Clock?.Now ?? 0;
@@ -68,31 +66,42 @@ public sealed class RaftLog : IReplicatedLog
     /// <inheritdoc/>
     public Task<Exception> Failed => _failed.Task;
 
+    /// <summary>How large the log is on the disk; for metrics.</summary>
+    public JournalSize Size => _journal?.Size ?? default;
+
     /// <inheritdoc/>
     public async Task StartAsync(CancellationToken token)
     {
-        if (_mark.Index > _state.AppliedIndex)
+        Directory.CreateDirectory(_options.Directory);
+        DnsEndPoint self = new(_options.NodeId, _options.Incarnation);
+        _membership = MembershipFile.Open(Path.Combine(_options.Directory, "members"), self);
+        if (!_membership.Members.SetEquals([self]))
         {
-            throw new LogFormatException(
-                $"The state ends at entry {_state.AppliedIndex}, but the log has forgotten everything up to {_mark.Index}: the state's files are missing or older than the log's.");
+            throw new NotSupportedException(
+                $"{_options.Directory} belongs to the members {string.Join(", ", _membership.Members)}; this node is {self}, and runs alone.");
         }
 
-        WriteAheadLog.Options options = new()
-        {
-            Location = Path.Combine(_options.Directory, "entries"),
-            ChunkSize = 16 << 20,
-            HashAlgorithm = WriteAheadLog.IntegrityHashAlgorithm.XxHash3,
-            MemoryManagement = WriteAheadLog.MemoryManagementStrategy.PrivateMemory,
-        };
-        _log = new BoundedDurableLog(options, _machine, 4 << 20, 4096);
-        _node = new RaftNode(new DnsEndPoint(_options.NodeId, _options.Incarnation), _log, _logger);
-        _machine.Open();
+        _journal = EntryJournal.Open(Path.Combine(_options.Directory, "journal"), _options.SegmentBytes, _state.AppliedIndex);
+        _trail = new RaftTrail(
+            new RaftTrailOptions(Path.Combine(_options.Directory, "vote"), _options.SnapshotEntries, _options.SnapshotBytes),
+            _journal,
+            _membership,
+            _state,
+            _applier,
+            Fail);
+        _node = new RaftNode(self, _trail, _logger);
         await _node.StartAsync(token);
 
         // An entry of its own term commits whatever an earlier life has left.
-        await _node.ReplicateAsync(new BinaryLogEntry { Term = Term, Content = default }, token);
+        await _node.ReplicateAsync(new ProposalEntry(Term, default, null), token);
+
+        // That ended on the applying thread, which is not the caller's to keep.
+        await Task.Yield();
         _applier.Clock = new ClusterClock(_time, _applier.LastStamp);
-        _proposing = Task.Run(() => ProposeWaitingAsync(_stop.Token), CancellationToken.None);
+        lock (_lock)
+        {
+            _closed = _failed.Task.IsCompleted;
+        }
     }
 
     /// <inheritdoc/>
@@ -100,79 +109,82 @@ public sealed class RaftLog : IReplicatedLog
     {
         if (command.Length > _options.MaxEntryBytes)
         {
-            return Refused($"The command has {command.Length} bytes; the limit is {_options.MaxEntryBytes}.");
+            return RefusedAsync($"The command has {command.Length} bytes; the limit is {_options.MaxEntryBytes}.");
         }
 
         Proposal proposal = new();
+        bool start;
         lock (_lock)
         {
-            if (_closed || _applier.Clock is null)
+            if (_closed)
             {
-                return Refused("The log is not running.");
+                return RefusedAsync("The log is not running.");
             }
 
             if (_waitingCommands >= _options.MaxWaitingCommands || _waitingBytes + command.Length > _options.MaxWaitingBytes)
             {
-                return Refused("Too many commands wait for the log.");
+                return RefusedAsync("Too many commands wait for the log.");
             }
 
             if (_open is null || _open.Count >= _options.MaxEntryCommands || _open.Length + command.Length > _options.MaxEntryBytes)
             {
                 _open = new ProposalBatch();
                 _waiting.Enqueue(_open);
-                _work.Release();
             }
 
             _open.Add(proposal, (ulong)_options.Incarnation, command);
             _waitingCommands++;
             _waitingBytes += LogEntryFormat.CommandHeaderSize + command.Length;
+            start = !_proposing;
+            _proposing = true;
+        }
+
+        if (start)
+        {
+            _ = ProposeWaitingAsync();
         }
 
         proposal.WaitNoLongerThan(token);
         return new ValueTask<ProposalResult>(proposal.Task);
     }
 
-    /// <summary>Stops proposing, answers what waits, and closes the log.</summary>
+    /// <summary>Refuses what waits, lets the entry under way finish, and closes the log.</summary>
     public async ValueTask DisposeAsync()
     {
         Close("The log is stopping.");
-        await _stop.CancelAsync();
-        await _proposing;
+        try
+        {
+            await _idle.Task.WaitAsync(StopPatience, _time, CancellationToken.None);
+        }
+        catch (TimeoutException)
+        {
+            await _stop.CancelAsync();
+        }
+
         if (_node is not null)
         {
             await _node.StopAsync(CancellationToken.None);
             await _node.DisposeAsync();
         }
 
-        if (_log is not null)
+        if (_trail is not null)
         {
-            await _log.DisposeAsync();
+            await _trail.DisposeAsync();
         }
 
+        _journal?.Dispose();
         _stop.Dispose();
-        _work.Dispose();
     }
 
-    private static ValueTask<ProposalResult> Refused(string reason) =>
+    private static ValueTask<ProposalResult> RefusedAsync(string reason) =>
         ValueTask.FromResult(new ProposalResult(ProposalOutcome.Refused, 0, default, reason));
 
-    private async Task ProposeWaitingAsync(CancellationToken token)
+    // Begins on the thread of the first proposer and goes on where the last entry was applied, until nothing waits.
+    private async Task ProposeWaitingAsync()
     {
-        try
+        while (Take() is { } batch)
         {
-            while (true)
-            {
-                await _work.WaitAsync(token);
-                ProposalBatch? batch = Take();
-                if (batch is not null)
-                {
-                    await ProposeAsync(batch, token);
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            Close("The log is stopping.");
+            await ProposeAsync(batch);
         }
     }
 
@@ -182,6 +194,12 @@ public sealed class RaftLog : IReplicatedLog
         {
             if (!_waiting.TryDequeue(out ProposalBatch? batch))
             {
+                _proposing = false;
+                if (_closed)
+                {
+                    _idle.TrySetResult();
+                }
+
                 return null;
             }
 
@@ -196,26 +214,29 @@ public sealed class RaftLog : IReplicatedLog
         }
     }
 
-    private async Task ProposeAsync(ProposalBatch batch, CancellationToken token)
+    private async Task ProposeAsync(ProposalBatch batch)
     {
+        ProposalEntry? entry = null;
         try
         {
-            long next = _log!.LastEntryIndex + 1;
-            batch.Seal(ClusterTime, (ulong)next << 10);
-            await _node!.ReplicateAsync(new BinaryLogEntry { Term = Term, Content = batch.Entry, Context = batch }, token);
-        }
-        catch (NotLeaderException)
-        {
-            batch.Failed(ProposalOutcome.Unknown, "This node stopped leading.");
-        }
-        catch (OperationCanceledException)
-        {
-            batch.Failed(ProposalOutcome.Unknown, "The log is stopping.");
+            // Sequence numbers rise across restarts, for an entry has at most 1024 commands.
+            batch.Seal(ClusterTime, (ulong)(_trail!.LastEntryIndex + 1) << 10);
+            entry = new ProposalEntry(Term, batch.Entry, batch);
+            await _node!.ReplicateAsync(entry, _stop.Token);
         }
         catch (Exception problem)
         {
-            batch.Failed(ProposalOutcome.Unknown, problem.Message);
-            Fail(problem);
+            batch.Failed(
+                entry is { IsAppended: true } ? ProposalOutcome.Unknown : ProposalOutcome.Refused,
+                problem is NotLeaderException ? "This node does not lead." : problem.Message);
+            if (problem is not (NotLeaderException or OperationCanceledException))
+            {
+                Fail(problem);
+            }
+        }
+        finally
+        {
+            batch.Release();
         }
     }
 
@@ -236,6 +257,10 @@ public sealed class RaftLog : IReplicatedLog
             _open = null;
             refused = [.. _waiting];
             _waiting.Clear();
+            if (!_proposing)
+            {
+                _idle.TrySetResult();
+            }
         }
 
         foreach (ProposalBatch batch in refused)

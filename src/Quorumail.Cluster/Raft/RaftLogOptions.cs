@@ -29,4 +29,7 @@ public sealed record RaftLogOptions
 
     /// <summary>Bytes of entries after which the state is flushed and the log truncated.</summary>
     public long SnapshotBytes { get; init; } = 64L << 20;
+
+    /// <summary>Bytes of one file of the log.</summary>
+    public int SegmentBytes { get; init; } = 16 << 20;
 }

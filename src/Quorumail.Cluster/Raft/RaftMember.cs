@@ -27,7 +27,7 @@ internal sealed class RaftMember(EndPoint endPoint, Func<RaftMember, bool> isLea
 
     ref IRaftClusterMember.ReplicationState IRaftClusterMember.State => ref _state;
 
-    public ValueTask<IReadOnlyDictionary<string, string>> GetMetadataAsync(bool refresh, CancellationToken token) =>
+    public ValueTask<IReadOnlyDictionary<string, string>> GetMetadataAsync(bool refresh = false, CancellationToken token = default) =>
         ValueTask.FromResult<IReadOnlyDictionary<string, string>>(new Dictionary<string, string>(StringComparer.Ordinal));
 
     public Task<bool> ResignAsync(CancellationToken token) => Task.FromResult(false);

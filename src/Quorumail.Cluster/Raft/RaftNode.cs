@@ -13,12 +13,12 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     private readonly ILogger _logger;
 
     [SetsRequiredMembers]
-    public RaftNode(EndPoint self, IPersistentState log, ILogger logger)
+    public RaftNode(EndPoint self, RaftTrail trail, ILogger logger)
         : base(new Timers())
     {
         _self = new RaftMember(self, member => ReferenceEquals(Leader, member));
         _logger = logger;
-        AuditTrail = log;
+        AuditTrail = trail;
     }
 
     /// <summary>Whether this node leads.</summary>

@@ -1,0 +1,168 @@
+using Quorumail.Cluster.Journal;
+
+namespace Quorumail.Cluster.Raft;
+
+/// <content>Applying what is committed, on a thread of its own, and forgetting what the state holds durably.</content>
+internal sealed partial class RaftTrail
+{
+    private void ApplyUntilStopped()
+    {
+        try
+        {
+            while (WaitForCommitted())
+            {
+                _applying.Wait();
+                try
+                {
+                    ApplyNext();
+                }
+                finally
+                {
+                    _applying.Release();
+                }
+
+                CompleteWaiters();
+            }
+        }
+        catch (Exception problem)
+        {
+            Fail(problem);
+        }
+    }
+
+    private bool WaitForCommitted()
+    {
+        lock (_gate)
+        {
+            while (!_stopping && _failure is null && _appliedIndex >= _commitIndex)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            return !_stopping && _failure is null;
+        }
+    }
+
+    private void ApplyNext()
+    {
+        long index = Volatile.Read(ref _appliedIndex) + 1;
+        if (index > CommitIndex)
+        {
+            return; // A snapshot was installed meanwhile.
+        }
+
+        JournalEntry entry = _journal.Read(index);
+        if (entry.Kind == RecordKind.Configuration)
+        {
+            _ = Finish(ConfigurationStorage!.SaveConfigurationAsync(new JournalLogEntry(entry.Term, entry.Kind, entry.Payload), index, CancellationToken.None).AsTask());
+            _applier.Apply(index, default);
+        }
+        else
+        {
+            ReadOnlySpan<ReadOnlyMemory<byte>> answers = _applier.Apply(index, entry.Payload);
+            (entry.Context as ProposalBatch)?.Applied(index, answers);
+        }
+
+        _bytesSinceFlush += entry.Payload.Length;
+        Volatile.Write(ref _appliedIndex, index);
+        _journal.Release(index);
+        if (index >= _nextFlushIndex || _bytesSinceFlush >= _options.SnapshotBytes)
+        {
+            FlushAndForget(index);
+        }
+    }
+
+    // The state's flush runs between two entries, for the state is called by one caller at a time.
+    private void FlushAndForget(long index)
+    {
+        Task<long> flush = _state.FlushAsync(CancellationToken.None).AsTask();
+        long durable = Finish(flush);
+        _nextFlushIndex = index + _options.SnapshotEntries;
+        _bytesSinceFlush = 0;
+        long forget = Math.Min(durable, index);
+        if (forget > _journal.Mark.Index)
+        {
+            _journal.Forget(new JournalMark(forget, _journal.TermOf(forget), _applier.LastStamp, durable));
+        }
+    }
+
+    private static T Finish<T>(Task<T> task)
+    {
+#pragma warning disable VSTHRD002 // This thread is the log's own; it has nothing else to do.
+        return task.GetAwaiter().GetResult();
+#pragma warning restore VSTHRD002
+    }
+
+    private Task WaitForAppliedAsync(long index, CancellationToken token)
+    {
+        TaskCompletionSource waiter;
+        lock (_gate)
+        {
+            if (_failure is not null)
+            {
+                return Task.FromException(_failure);
+            }
+
+            if (index <= _appliedIndex)
+            {
+                return Task.CompletedTask;
+            }
+
+            // Continues on the applying thread: what waits here only proposes the next entry.
+            waiter = new TaskCompletionSource();
+            _waiters.Add((index, waiter));
+        }
+
+        return waiter.Task.WaitAsync(token);
+    }
+
+    private void CompleteWaiters()
+    {
+        while (true)
+        {
+            TaskCompletionSource waiter;
+            lock (_gate)
+            {
+                int found = _waiters.FindIndex(w => w.Index <= _appliedIndex);
+                if (found < 0)
+                {
+                    return;
+                }
+
+                waiter = _waiters[found].Waiter;
+                _waiters.RemoveAt(found);
+            }
+
+            waiter.TrySetResult();
+        }
+    }
+
+    private async Task WatchJournalAsync() => Fail(await _journal.Failed);
+
+    private void Fail(Exception problem)
+    {
+        lock (_gate)
+        {
+            _failure ??= problem;
+            Monitor.Pulse(_gate);
+        }
+
+        FailWaiters(problem);
+        _failed(problem);
+    }
+
+    private void FailWaiters(Exception problem)
+    {
+        List<(long Index, TaskCompletionSource Waiter)> waiters;
+        lock (_gate)
+        {
+            waiters = [.. _waiters];
+            _waiters.Clear();
+        }
+
+        foreach ((_, TaskCompletionSource waiter) in waiters)
+        {
+            waiter.TrySetException(problem);
+        }
+    }
+}

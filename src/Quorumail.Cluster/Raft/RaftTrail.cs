@@ -1,0 +1,304 @@
+using DotNext.IO;
+using DotNext.IO.Log;
+using DotNext.Net.Cluster.Consensus.Raft;
+using DotNext.Net.Cluster.Consensus.Raft.StateMachine;
+using Quorumail.Cluster.Journal;
+using Quorumail.Cluster.Log;
+
+namespace Quorumail.Cluster.Raft;
+
+/// <summary>
+/// The engine's log, kept in our <see cref="EntryJournal"/>. The engine lets no foreign class be its persistent state, so
+/// this derives from its own log, of which only the file with term and vote is used, and implements the log's members
+/// again. See docs/decisions/journal.md.
+/// </summary>
+internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEntry>
+{
+    private readonly RaftTrailOptions _options;
+    private readonly EntryJournal _journal;
+    private readonly IReplicatedState _state;
+    private readonly StateApplier _applier;
+    private readonly Action<Exception> _failed;
+
+    // Guards the indexes' waiters. An object, because the applying thread waits on it.
+    private readonly object _gate = new();
+    private readonly List<(long Index, TaskCompletionSource Waiter)> _waiters = [];
+
+    // Held while the state is being changed: by the applying thread, or by the installation of a snapshot.
+    private readonly SemaphoreSlim _applying = new(1);
+    private readonly Thread _thread;
+    private long _commitIndex;
+    private long _appliedIndex;
+    private long _nextFlushIndex;
+    private long _bytesSinceFlush;
+    private Exception? _failure;
+    private bool _started;
+    private bool _stopping;
+
+    public RaftTrail(
+        RaftTrailOptions options, EntryJournal journal, MembershipFile membership, IReplicatedState state, StateApplier applier, Action<Exception> failed)
+        : base(new Options { Location = options.VoteDirectory, ChunkSize = 4096 }, IStateMachine.CreateNoOp())
+    {
+        Disk.Fsync.Directory(options.VoteDirectory);
+        _options = options;
+        _journal = journal;
+        _state = state;
+        _applier = applier;
+        _failed = failed;
+        ConfigurationStorage = membership;
+        JournalMark mark = journal.Mark;
+        applier.StartAt(mark.Index, mark.Stamp);
+        _appliedIndex = mark.Index;
+        _commitIndex = Math.Max(mark.Index, Math.Min(state.AppliedIndex, journal.LastIndex));
+        _nextFlushIndex = mark.Index + options.SnapshotEntries;
+        _thread = new Thread(ApplyUntilStopped) { IsBackground = true, Name = "apply" };
+        _ = WatchJournalAsync();
+    }
+
+    /// <summary>Index of the last entry known to be committed.</summary>
+    public long CommitIndex => Volatile.Read(ref _commitIndex);
+
+    /// <summary>Index of the last entry of the log, committed or not.</summary>
+    public new long LastEntryIndex => _journal.LastIndex;
+
+    bool IAuditTrail.IsLogEntryLengthAlwaysPresented => true;
+
+    long IAuditTrail.LastCommittedEntryIndex => CommitIndex;
+
+    long IAuditTrail.LastEntryIndex => _journal.LastIndex;
+
+    /// <summary>Starts applying, and returns when everything that is known to be committed has been applied.</summary>
+    async Task IAuditTrail.InitializeAsync(CancellationToken token)
+    {
+        _started = true;
+        _thread.Start();
+        await WaitForAppliedAsync(CommitIndex, token);
+    }
+
+    /// <summary>Commits up to an index, once this node's own disk holds it: the engine counts the leader before it has flushed.</summary>
+    async ValueTask<long> IAuditTrail.CommitAsync(long endIndex, CancellationToken token)
+    {
+        await _journal.WaitDurableAsync(endIndex, continueHere: true);
+        lock (_gate)
+        {
+            long count = endIndex - _commitIndex;
+            if (count <= 0)
+            {
+                return 0;
+            }
+
+            Volatile.Write(ref _commitIndex, endIndex);
+            Monitor.Pulse(_gate);
+            return count;
+        }
+    }
+
+    ValueTask IAuditTrail.WaitForApplyAsync(long index, CancellationToken token) => new(WaitForAppliedAsync(index, token));
+
+    ValueTask IAuditTrail.WaitForApplyAsync(CancellationToken token) =>
+        new(WaitForAppliedAsync(Volatile.Read(ref _appliedIndex) + 1, token));
+
+    /// <summary>The leader's append: returns at once; <see cref="IAuditTrail.CommitAsync"/> waits for the disk.</summary>
+    async ValueTask<long> IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(TEntry entry, CancellationToken token)
+    {
+        if (entry is ProposalEntry proposal)
+        {
+            proposal.TryGetMemory(out ReadOnlyMemory<byte> content);
+            long index = _journal.Append(proposal.Term, RecordKind.Commands, content.Span, proposal.Batch);
+            proposal.IsAppended = true;
+            return index;
+        }
+
+        return await AppendForeignAsync(entry, token);
+    }
+
+    async ValueTask IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(TEntry entry, long startIndex, CancellationToken token)
+    {
+        if (entry.IsSnapshot)
+        {
+            await InstallSnapshotAsync(entry, startIndex, token);
+            return;
+        }
+
+        await PutAsync(entry, startIndex, token);
+        await _journal.WaitDurableAsync(startIndex);
+    }
+
+    /// <summary>A follower's append: returns when everything is on the disk, for the leader counts it then.</summary>
+    async ValueTask IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(
+        ILogEntryProducer<TEntry> entries, long startIndex, bool skipCommitted, CancellationToken token)
+    {
+        long index = startIndex;
+        for (; await entries.MoveNextAsync(); index++)
+        {
+            if (index > CommitIndex)
+            {
+                await PutAsync(entries.Current, index, token);
+            }
+            else if (!skipCommitted)
+            {
+                throw new InvalidOperationException($"Entry {index} is committed already.");
+            }
+        }
+
+        if (index > startIndex)
+        {
+            await _journal.WaitDurableAsync(Math.Min(index - 1, _journal.LastIndex));
+        }
+    }
+
+    /// <summary>Reads entries, bounded: the engine asks for a follower's whole backlog in one message.</summary>
+    async ValueTask<TResult> IAuditTrail<IRaftLogEntry>.ReadAsync<TResult>(
+        ILogEntryConsumer<IRaftLogEntry, TResult> reader, long startIndex, long endIndex, CancellationToken token)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(startIndex);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(endIndex, _journal.LastIndex);
+        if (startIndex > endIndex)
+        {
+            return await reader.ReadAsync<IRaftLogEntry, IRaftLogEntry[]>([], null, token);
+        }
+
+        JournalMark mark = _journal.Mark;
+        if (startIndex > mark.Index && reader.LogEntryMetadataOnly && startIndex == endIndex)
+        {
+            JournalLogEntry entry = new(_journal.TermOf(startIndex), RecordKind.Commands, default);
+            return await reader.ReadAsync<IRaftLogEntry, IRaftLogEntry[]>([entry], null, token);
+        }
+
+        if (startIndex > mark.Index)
+        {
+            IRaftLogEntry[] entries = [.. _journal
+                .ReadCopies(startIndex, endIndex, _options.MaxReadBytes, _options.MaxReadEntries)
+                .Select(e => new JournalLogEntry(e.Term, e.Kind, e.Payload))];
+            if (entries.Length > 0)
+            {
+                return await reader.ReadAsync<IRaftLogEntry, IRaftLogEntry[]>(entries, null, token);
+            }
+
+            mark = _journal.Mark;
+        }
+
+        SnapshotEntry snapshot = new(mark, _state, _applier);
+        return await reader.ReadAsync<IRaftLogEntry, IRaftLogEntry[]>([snapshot], mark.Index, token);
+    }
+
+    protected override async ValueTask DisposeAsyncCore()
+    {
+        lock (_gate)
+        {
+            _stopping = true;
+            Monitor.Pulse(_gate);
+        }
+
+        if (_started)
+        {
+            _thread.Join();
+        }
+
+        await base.DisposeAsyncCore();
+        FailWaiters(new ObjectDisposedException(nameof(RaftTrail)));
+        _applying.Dispose();
+    }
+
+    private static async ValueTask<ReadOnlyMemory<byte>> ContentAsync<TEntry>(TEntry entry, CancellationToken token)
+        where TEntry : IRaftLogEntry
+    {
+        if (entry.CommandId is not null)
+        {
+            throw new NotSupportedException("The journal has no room for the engine's command numbers; our entries have a format of their own.");
+        }
+
+        return entry.TryGetMemory(out ReadOnlyMemory<byte> content) ? content : await entry.ToByteArrayAsync(token: token);
+    }
+
+    private static RecordKind KindOf<TEntry>(TEntry entry)
+        where TEntry : IRaftLogEntry =>
+        entry.IsConfiguration ? RecordKind.Configuration : RecordKind.Commands;
+
+    private async ValueTask<long> AppendForeignAsync<TEntry>(TEntry entry, CancellationToken token)
+        where TEntry : IRaftLogEntry
+    {
+        ReadOnlyMemory<byte> content = await ContentAsync(entry, token);
+        return _journal.Append(entry.Term, KindOf(entry), content.Span);
+    }
+
+    private async ValueTask PutAsync<TEntry>(TEntry entry, long index, CancellationToken token)
+        where TEntry : IRaftLogEntry
+    {
+        if (entry.IsSnapshot)
+        {
+            throw new InvalidOperationException("A snapshot can't be one of several entries.");
+        }
+
+        if (index <= CommitIndex)
+        {
+            throw new InvalidOperationException($"Entry {index} is committed already.");
+        }
+
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(index, _journal.LastIndex + 1);
+        if (index <= _journal.LastIndex)
+        {
+            if (_journal.TermOf(index) == entry.Term)
+            {
+                return; // Same index and term: the same entry, sent again.
+            }
+
+            _journal.TruncateAfter(index - 1);
+        }
+
+        ReadOnlyMemory<byte> content = await ContentAsync(entry, token);
+        _journal.Append(entry.Term, KindOf(entry), content.Span);
+    }
+
+    private async Task InstallSnapshotAsync<TEntry>(TEntry snapshot, long index, CancellationToken token)
+        where TEntry : IRaftLogEntry
+    {
+        if (index <= CommitIndex)
+        {
+            throw new InvalidOperationException($"Entry {index} is committed already; a snapshot up to it is of no use.");
+        }
+
+        FileStream staged = new(
+            Path.Combine(_options.VoteDirectory, "incoming.snapshot"),
+            new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.ReadWrite, Options = FileOptions.DeleteOnClose | FileOptions.Asynchronous });
+        await using (staged)
+        {
+            await snapshot.WriteToAsync(staged, 64 << 10, token);
+            await staged.FlushAsync(token);
+            (long stateIndex, long stamp, long length) = await SnapshotFormat.CheckAsync(staged, token);
+            JournalMark mark = new(index, snapshot.Term, stamp, Math.Max(index, stateIndex));
+            await _applying.WaitAsync(token);
+            try
+            {
+                staged.SetLength(length);
+                _journal.PrepareRestart(mark);
+                await _state.LoadSnapshotAsync(staged, mark.StateIndex, CancellationToken.None);
+                _journal.Restart(mark);
+                MoveTo(mark);
+            }
+            catch (Exception problem)
+            {
+                Fail(problem);
+                throw;
+            }
+            finally
+            {
+                _applying.Release();
+            }
+        }
+
+        CompleteWaiters();
+    }
+
+    private void MoveTo(JournalMark mark)
+    {
+        lock (_gate)
+        {
+            _applier.StartAt(mark.Index, mark.Stamp);
+            Volatile.Write(ref _commitIndex, mark.Index);
+            Volatile.Write(ref _appliedIndex, mark.Index);
+            _nextFlushIndex = mark.Index + _options.SnapshotEntries;
+            _bytesSinceFlush = 0;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+using System.IO.Hashing;
+using DotNext.IO;
+using DotNext.IO.Log;
+using DotNext.Net.Cluster.Consensus.Raft;
+using Quorumail.Cluster.Journal;
+using Quorumail.Cluster.Log;
+
+namespace Quorumail.Cluster.Raft;
+
+/// <summary>What stands for the forgotten part of the log. Its contents are made only when a member that lags reads them.</summary>
+internal sealed class SnapshotEntry(JournalMark mark, IReplicatedState state, StateApplier applier) : IRaftLogEntry
+{
+    public long Term => mark.Term;
+
+    public long? Length => null;
+
+    public bool IsReusable => true;
+
+    bool ILogEntry.IsSnapshot => true;
+
+    public async ValueTask WriteToAsync<TWriter>(TWriter writer, CancellationToken token)
+        where TWriter : IAsyncBinaryWriter
+    {
+        HashingStream<TWriter> stream = new(writer);
+        await using (stream)
+        {
+            long index = await state.SaveSnapshotAsync(stream, token);
+            await writer.Invoke(SnapshotFormat.Trailer(index, applier.LastStamp, stream.Hash), token);
+        }
+    }
+
+    private sealed class HashingStream<TWriter>(TWriter writer) : Stream
+        where TWriter : IAsyncBinaryWriter
+    {
+        public XxHash3 Hash { get; } = new();
+
+        public override bool CanRead => false;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => true;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position
+        {
+            get => throw new NotSupportedException();
+            set => throw new NotSupportedException();
+        }
+
+        public override void Flush()
+        {
+        }
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) =>
+            throw new NotSupportedException("A snapshot is written asynchronously.");
+
+        public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+            WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            Hash.Append(buffer.Span);
+            return writer.Invoke(buffer, cancellationToken);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+using System.Net;
+using DotNext.IO;
+using DotNext.IO.Log;
+using DotNext.Net.Cluster.Consensus.Raft;
+using Quorumail.Cluster.Journal;
+using Quorumail.Cluster.Log;
+using Quorumail.Cluster.Raft;
+
+namespace Quorumail.Cluster.Tests.Raft;
+
+/// <summary>The log as the engine sees it, without the engine.</summary>
+public sealed class RaftTrailTests : IDisposable
+{
+    private static readonly DnsEndPoint Self = new("node1", 1);
+
+    private readonly TemporaryDirectory _directory = new();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task A_followers_append_returns_when_everything_is_on_the_disk()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"]);
+
+        await node.Trail.AppendAsync(Producer(1, 1, 100), 1, skipCommitted: true, Token);
+
+        Assert.Equal(100, node.Journal.DurableIndex);
+        Assert.Empty(node.State.Applied);
+    }
+
+    [Fact]
+    public async Task A_commit_is_not_reported_before_the_leaders_own_disk_holds_the_entry()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"]);
+        for (int i = 0; i < 50; i++)
+        {
+            long index = await node.Trail.AppendAsync(Entry(1, i), Token);
+            await node.Trail.CommitAsync(index, Token);
+            Assert.True(node.Journal.DurableIndex >= index);
+        }
+
+        await node.Trail.WaitForApplyAsync(50, Token);
+        Assert.Equal(50, node.State.Count);
+    }
+
+    [Fact]
+    public async Task A_conflicting_tail_is_replaced_and_a_repeated_entry_is_not()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"]);
+        await node.Trail.AppendAsync(Producer(1, 1, 10), 1, skipCommitted: true, Token);
+        await node.Trail.CommitAsync(4, Token);
+        long syncs = node.Journal.Size.Syncs;
+
+        await node.Trail.AppendAsync(Producer(1, 1, 10), 1, skipCommitted: true, Token);
+        Assert.Equal(syncs, node.Journal.Size.Syncs);
+        Assert.Equal(10, node.Trail.LastEntryIndex);
+
+        await node.Trail.AppendAsync(Producer(2, 6, 7), 6, skipCommitted: true, Token);
+        Assert.Equal(7, node.Trail.LastEntryIndex);
+        Assert.Equal(1, await node.TermAsync(5));
+        Assert.Equal(2, await node.TermAsync(6));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () =>
+            await node.Trail.AppendAsync(Producer(3, 3, 4), 3, skipCommitted: false, Token));
+    }
+
+    [Fact]
+    public async Task The_state_never_sees_a_configuration_and_the_members_survive_a_restart()
+    {
+        DnsEndPoint other = new("node2", 7);
+        Membership members = new([Self, other]);
+        await using (Node node = await Node.OpenAsync(_directory["a"]))
+        {
+            long index = await node.Trail.AppendAsync(Entry(1, 1), Token);
+            index = await node.Trail.AppendAsync(new Configuration(1, members), Token);
+            index = await node.Trail.AppendAsync(Entry(1, 2), Token);
+            await node.Trail.CommitAsync(index, Token);
+            await node.Trail.WaitForApplyAsync(index, Token);
+            Assert.Equal(2, node.State.Count);
+        }
+
+        // Replayed: the configuration is there again before the state, which is empty, sees what follows.
+        await using Node again = await Node.OpenAsync(_directory["a"]);
+        await again.Trail.CommitAsync(3, Token);
+        await again.Trail.WaitForApplyAsync(3, Token);
+        Assert.Equal(2, again.State.Count);
+        Assert.True(again.Members.Members.SetEquals([Self, other]));
+    }
+
+    [Fact]
+    public async Task A_read_is_bounded_by_bytes_and_by_entries_but_gives_at_least_one()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"]);
+        await node.Trail.AppendAsync(Producer(1, 1, 3000, size: 1000), 1, skipCommitted: true, Token);
+
+        Assert.InRange((await node.ReadAsync(1, 3000)).Count, 50, Node.MaxReadBytes / 1000);
+        await node.Trail.AppendAsync(Producer(1, 3001, 6000, size: 0), 3001, skipCommitted: true, Token);
+        Assert.Equal(Node.MaxReadEntries, (await node.ReadAsync(3001, 6000)).Count);
+        await node.Trail.AppendAsync(Producer(1, 6001, 6001, size: 3 * Node.MaxReadBytes), 6001, skipCommitted: true, Token);
+        Assert.Single((await node.ReadAsync(6001, 6001)).Entries);
+    }
+
+    [Fact]
+    public async Task Disk_and_files_stay_bounded_over_more_than_200_000_entries()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"], snapshotEntries: 5000);
+        long entries = 0;
+        int mostFiles = 0;
+        while (entries < 210_000)
+        {
+            for (int i = 0; i < 1000; i++)
+            {
+                entries = await node.Trail.AppendAsync(Entry(1, i), Token);
+            }
+
+            await node.Trail.CommitAsync(entries, Token);
+            await node.Trail.WaitForApplyAsync(entries, Token);
+            mostFiles = Math.Max(mostFiles, Directory.GetFiles(_directory["a"], "*", SearchOption.AllDirectories).Length);
+        }
+
+        Assert.Equal(210_000, node.State.Count);
+        Assert.Equal(42, node.State.Flushes);
+        Assert.InRange(mostFiles, 1, 20);
+        Assert.InRange(node.Journal.Size.Bytes, 0, 3L * Node.SegmentBytes);
+        Assert.True(node.Journal.Mark.Index >= 205_000);
+    }
+
+    [Fact]
+    public async Task Only_what_the_state_holds_durably_is_forgotten()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"], snapshotEntries: 100);
+        node.State.Durable = false;
+        await node.AppendCommittedAsync(1, 500);
+        Assert.Equal(0, node.Journal.Mark.Index);
+        Assert.True(node.State.Flushes >= 4);
+
+        node.State.Durable = true;
+        await node.AppendCommittedAsync(501, 650);
+        Assert.InRange(node.Journal.Mark.Index, 500, 650);
+    }
+
+    [Fact]
+    public async Task A_member_that_lags_gets_the_whole_state_made_only_then()
+    {
+        await using Node leader = await Node.OpenAsync(_directory["a"], snapshotEntries: 100);
+        await leader.AppendCommittedAsync(1, 250);
+        Assert.Equal(0, leader.State.Saves);
+        Assert.Equal(1, await leader.TermAsync(leader.Journal.Mark.Index));
+        Assert.Equal(0, leader.State.Saves);
+
+        ReadResult read = await leader.ReadAsync(1, 250);
+        long snapshotIndex = Assert.NotNull(read.SnapshotIndex);
+        await using (Node follower = await Node.OpenAsync(_directory["b"]))
+        {
+            await follower.Trail.AppendAsync(Producer(1, 1, 30), 1, skipCommitted: true, Token);
+            await follower.Trail.AppendAsync(read.Entries[0], snapshotIndex, Token);
+
+            Assert.Equal(1, leader.State.Saves);
+            Assert.Equal(leader.State.Applied.Select(a => (a.Index, Convert.ToHexString(a.Command))), follower.State.Applied.Select(a => (a.Index, Convert.ToHexString(a.Command))));
+            Assert.Equal(snapshotIndex, follower.Trail.LastEntryIndex);
+            Assert.Equal(snapshotIndex, follower.Trail.CommitIndex);
+            Assert.Equal(1, await follower.TermAsync(snapshotIndex));
+
+            // What the snapshot's state holds already is not applied again.
+            ReadResult rest = await leader.ReadAsync(snapshotIndex + 1, 250);
+            await follower.Trail.AppendAsync(new ListProducer(rest.Entries), snapshotIndex + 1, skipCommitted: true, Token);
+            await follower.Trail.CommitAsync(250, Token);
+            await follower.Trail.WaitForApplyAsync(250, Token);
+            Assert.Equal(250, follower.State.Count);
+        }
+
+        Assert.Empty(Directory.GetFiles(_directory["b"], "incoming*", SearchOption.AllDirectories));
+    }
+
+    [Fact]
+    public async Task A_damaged_snapshot_changes_nothing()
+    {
+        await using Node leader = await Node.OpenAsync(_directory["a"], snapshotEntries: 100);
+        await leader.AppendCommittedAsync(1, 150);
+        ReadResult read = await leader.ReadAsync(1, 150);
+        byte[] bytes = await read.Entries[0].ToByteArrayAsync(token: Token);
+        bytes[10] ^= 1;
+        await using Node follower = await Node.OpenAsync(_directory["b"]);
+
+        await Assert.ThrowsAsync<InvalidDataException>(async () =>
+            await follower.Trail.AppendAsync(new SnapshotBytes(1, bytes), read.SnapshotIndex!.Value, Token));
+
+        Assert.Equal(0, follower.State.Count);
+        await follower.AppendCommittedAsync(1, 5);
+        Assert.Equal(5, follower.State.Count);
+    }
+
+    private static ProposalEntry Entry(long term, int number) => new(term, Content(BitConverter.GetBytes(number)), null);
+
+    private static byte[] Content(byte[] command)
+    {
+        byte[] content = new byte[LogEntryFormat.HeaderSize + LogEntryFormat.CommandHeaderSize + command.Length];
+        LogEntryFormat.WriteHeader(content, 1, 1);
+        LogEntryFormat.WriteCommand(content.AsSpan(LogEntryFormat.HeaderSize), new LoggedCommand(CommandTarget.Application, 1, 1, command));
+        return content;
+    }
+
+    private static ListProducer Producer(long term, int first, int last, int size = 4) =>
+        new([.. Enumerable.Range(first, last - first + 1).Select(_ => new JournalLogEntry(term, RecordKind.Commands, Content(new byte[size])))]);
+
+    private sealed record ReadResult(IReadOnlyList<IRaftLogEntry> Entries, long? SnapshotIndex)
+    {
+        public int Count => Entries.Count;
+    }
+
+    private sealed class Reader(bool metadataOnly) : ILogEntryConsumer<IRaftLogEntry, ReadResult>
+    {
+        public bool LogEntryMetadataOnly => metadataOnly;
+
+        public ValueTask<ReadResult> ReadAsync<TEntry, TList>(TList entries, long? snapshotIndex, CancellationToken token)
+            where TEntry : IRaftLogEntry
+            where TList : IReadOnlyList<TEntry> =>
+            ValueTask.FromResult(new ReadResult([.. entries.Select(e => (IRaftLogEntry)e)], snapshotIndex));
+    }
+
+    private sealed class ListProducer(IReadOnlyList<IRaftLogEntry> entries) : ILogEntryProducer<IRaftLogEntry>
+    {
+        private int _at = -1;
+
+        public long RemainingCount => entries.Count - _at - 1;
+
+        public IRaftLogEntry Current => entries[_at];
+
+        public ValueTask<bool> MoveNextAsync() => ValueTask.FromResult(++_at < entries.Count);
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    private sealed class Configuration(long term, Membership members) : IRaftLogEntry
+    {
+        public long Term => term;
+
+        public bool IsConfiguration => true;
+
+        public long? Length => members.Length;
+
+        public bool IsReusable => true;
+
+        public ValueTask WriteToAsync<TWriter>(TWriter writer, CancellationToken token)
+            where TWriter : IAsyncBinaryWriter => members.WriteToAsync(writer, token);
+    }
+
+    private sealed class SnapshotBytes(long term, byte[] bytes) : IRaftLogEntry
+    {
+        public long Term => term;
+
+        public bool IsSnapshot => true;
+
+        public long? Length => bytes.Length;
+
+        public bool IsReusable => true;
+
+        public ValueTask WriteToAsync<TWriter>(TWriter writer, CancellationToken token)
+            where TWriter : IAsyncBinaryWriter => writer.Invoke(bytes, token);
+    }
+
+    private sealed class Node : IAsyncDisposable
+    {
+        public const int SegmentBytes = 1 << 20;
+        public const int MaxReadBytes = 64 << 10;
+        public const int MaxReadEntries = 256;
+
+        private readonly RaftTrail _trail;
+
+        private Node(RaftTrail trail, EntryJournal journal, MembershipFile members, MemoryState state)
+        {
+            _trail = trail;
+            Journal = journal;
+            Members = members;
+            State = state;
+        }
+
+        public IAuditTrailUnderTest Trail => new(_trail);
+
+        public EntryJournal Journal { get; }
+
+        public MembershipFile Members { get; }
+
+        public MemoryState State { get; }
+
+        public static async Task<Node> OpenAsync(string directory, int snapshotEntries = 1_000_000)
+        {
+            MemoryState state = new();
+            MembershipFile members = MembershipFile.Open(Path.Combine(Directory.CreateDirectory(directory).FullName, "members"), Self);
+            EntryJournal journal = EntryJournal.Open(Path.Combine(directory, "journal"), SegmentBytes, 0);
+            RaftTrailOptions options = new(Path.Combine(directory, "vote"), snapshotEntries, long.MaxValue, MaxReadBytes, MaxReadEntries);
+            RaftTrail trail = new(options, journal, members, state, new StateApplier(state), _ => { });
+            await ((IAuditTrail)trail).InitializeAsync(Token);
+            return new Node(trail, journal, members, state);
+        }
+
+        public async Task<long> TermAsync(long index) =>
+            (await Trail.ReadAsync(new Reader(metadataOnly: true), index, index, Token)).Entries[0].Term;
+
+        public async Task<ReadResult> ReadAsync(long first, long last) =>
+            await Trail.ReadAsync(new Reader(metadataOnly: false), first, last, Token);
+
+        public async Task AppendCommittedAsync(int first, int last)
+        {
+            await Trail.AppendAsync(Producer(1, first, last), first, skipCommitted: true, Token);
+            await Trail.CommitAsync(last, Token);
+            await Trail.WaitForApplyAsync(last, Token);
+            await Task.Yield();
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await Task.Yield();
+            await _trail.DisposeAsync();
+            Journal.Dispose();
+        }
+    }
+
+    /// <summary>Calls go through the interface, as the engine's do; the base class has members of the same names.</summary>
+    private readonly struct IAuditTrailUnderTest(RaftTrail trail)
+    {
+        private readonly IAuditTrail<IRaftLogEntry> _trail = trail;
+
+        public long LastEntryIndex => _trail.LastEntryIndex;
+
+        public long CommitIndex => _trail.LastCommittedEntryIndex;
+
+        public ValueTask<long> AppendAsync(IRaftLogEntry entry, CancellationToken token) => _trail.AppendAsync(entry, token);
+
+        public ValueTask AppendAsync(IRaftLogEntry entry, long index, CancellationToken token) => _trail.AppendAsync(entry, index, token);
+
+        public ValueTask AppendAsync(ILogEntryProducer<IRaftLogEntry> entries, long index, bool skipCommitted, CancellationToken token) =>
+            _trail.AppendAsync(entries, index, skipCommitted, token);
+
+        public ValueTask<long> CommitAsync(long index, CancellationToken token) => _trail.CommitAsync(index, token);
+
+        public ValueTask WaitForApplyAsync(long index, CancellationToken token) => _trail.WaitForApplyAsync(index, token);
+
+        public ValueTask<T> ReadAsync<T>(ILogEntryConsumer<IRaftLogEntry, T> reader, long first, long last, CancellationToken token) =>
+            _trail.ReadAsync(reader, first, last, token);
+    }
+}
