@@ -1,0 +1,87 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.Http;
+
+namespace Quorumail.Server.Http;
+
+/// <summary>
+/// Who may ask what. With a token: whoever sends it. Without one the server is on loopback only, and a browser is the one
+/// stranger who can get there: a name for us that isn't local, or a foreign Origin, is refused (DNS rebinding, CSRF).
+/// </summary>
+internal sealed class HttpAccess
+{
+    private readonly byte[]? _tokenHash;
+    private readonly int _healthPort;
+
+    /// <param name="token">Empty: none is asked for.</param>
+    /// <param name="healthPort">Local port on which only health and metrics are served; 0: none.</param>
+    public HttpAccess(string token, int healthPort)
+    {
+        _tokenHash = token.Length > 0 ? SHA256.HashData(Encoding.UTF8.GetBytes(token)) : null;
+        _healthPort = healthPort;
+    }
+
+    /// <summary>Null if the request may pass, else status and reason.</summary>
+    public (int Status, string Reason)? Refusal(HttpContext context)
+    {
+        var path = context.Request.Path.Value ?? "/";
+        var isHealth = IsHealth(path);
+        if (_healthPort != 0 && context.Connection.LocalPort == _healthPort)
+        {
+            return isHealth || IsMetrics(path) ? null : (StatusCodes.Status404NotFound, "only health and metrics are served here");
+        }
+
+        if (isHealth)
+        {
+            return null;
+        }
+
+        if (!IsOwnOrigin(context.Request))
+        {
+            return (StatusCodes.Status403Forbidden, "requests from other web sites are refused");
+        }
+
+        if (_tokenHash is null)
+        {
+            return IsLocalName(context.Request.Host)
+                ? null
+                : (StatusCodes.Status403Forbidden, "without a token the Host must be localhost or a loopback address");
+        }
+
+        return HasToken(context.Request)
+            ? null
+            : (StatusCodes.Status401Unauthorized, "a token is needed: Authorization: Bearer …");
+    }
+
+    /// <summary>The paths for probes.</summary>
+    public static bool IsHealth(string path) => path is "/healthz" or "/readyz" or "/livez" or "/health" or "/ready";
+
+    private static bool IsMetrics(string path) => path is "/metrics";
+
+    private bool HasToken(HttpRequest request)
+    {
+        const string Scheme = "Bearer ";
+        var header = request.Headers.Authorization.ToString();
+        if (!header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+        {
+            return false;
+        }
+
+        // Hashes have one length, so that the comparison tells nothing of the token's either.
+        var hash = SHA256.HashData(Encoding.UTF8.GetBytes(header[Scheme.Length..].Trim()));
+        return CryptographicOperations.FixedTimeEquals(hash, _tokenHash);
+    }
+
+    private static bool IsOwnOrigin(HttpRequest request)
+    {
+        var origin = request.Headers.Origin.ToString();
+        return origin.Length == 0
+            || (Uri.TryCreate(origin, UriKind.Absolute, out var uri)
+                && string.Equals(uri.Authority, request.Host.Value, StringComparison.OrdinalIgnoreCase));
+    }
+
+    private static bool IsLocalName(HostString host) =>
+        host.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase)
+        || (IPAddress.TryParse(host.Host.Trim('[', ']'), out var address) && IPAddress.IsLoopback(address));
+}
