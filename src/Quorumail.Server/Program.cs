@@ -1,1 +1,3 @@
-return 0;
+using Quorumail.Server.CommandLine;
+
+return await SmtpServerCommand.InvokeAsync(args);

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Quorumail.Core.Smtp.Authentication;
 
 namespace Quorumail.Server.Configuration;
 
@@ -266,6 +267,11 @@ internal sealed class ConfigValidator(
             if (!names.Add(user.Name))
             {
                 Report($"{name}.name", user.Name, "appears twice", "Give each user a name of its own.");
+            }
+
+            if (user.PasswordHash.Length > 0 && !PasswordHash.TryParse(user.PasswordHash, out _))
+            {
+                Report($"{name}.password_hash", "********", "is not valid", "Write what smtp-server password prints.");
             }
 
             foreach (var address in user.Addresses)

@@ -1,0 +1,86 @@
+using System.CommandLine;
+using Quorumail.Server.Configuration;
+using Quorumail.Server.Hosting;
+
+namespace Quorumail.Server.CommandLine;
+
+/// <summary>The command line of <c>smtp-server</c>.</summary>
+internal static class SmtpServerCommand
+{
+    /// <summary>Parses the arguments, does what they ask for and returns the exit code.</summary>
+    public static async Task<int> InvokeAsync(string[] arguments)
+    {
+        var root = new RootCommand("Quorumail: a highly available SMTP server. Without a command it runs the server.");
+        var common = new CommonOptions(root);
+        root.SetAction((parsed, token) => RunAsync(common.Load(parsed), token));
+        root.Subcommands.Add(ConfigCommand(common));
+        root.Subcommands.Add(QueueCommand(common));
+        root.Subcommands.Add(PasswordCommand.Create());
+
+        var parsed = root.Parse(arguments);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var fault in parsed.Errors)
+            {
+                await Console.Error.WriteLineAsync($"smtp-server: {fault.Message}");
+            }
+
+            await Console.Error.WriteLineAsync("See smtp-server --help.");
+            return ExitCode.BadConfiguration;
+        }
+
+        // Signals are the server's own business: it stops by itself, within its bound.
+        return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false });
+    }
+
+    private static async Task<int> RunAsync(LoadedConfig loaded, CancellationToken token) =>
+        CommonOptions.Report(loaded, Console.Error)
+            ? await ServerProcess.RunAsync(loaded, token)
+            : ExitCode.BadConfiguration;
+
+    private static Command ConfigCommand(CommonOptions common)
+    {
+        var check = new Command("check", "Check the configuration; print every effective value and where it comes from.");
+        check.SetAction(parsed =>
+        {
+            var loaded = common.Load(parsed);
+            if (!CommonOptions.Report(loaded, Console.Error))
+            {
+                return ExitCode.BadConfiguration;
+            }
+
+            ConfigReport.Write(loaded, Console.Out);
+            return ExitCode.Success;
+        });
+        return new Command("config", "The configuration.") { check };
+    }
+
+    private static Command QueueCommand(CommonOptions common)
+    {
+        var json = new Option<bool>("--json") { Description = "print the answer as JSON", Recursive = true };
+        var limit = new Option<int>("--limit") { Description = "at most this many (default 100, at most 10000)", DefaultValueFactory = _ => 100, Recursive = true };
+        var list = new Command("list", "List the messages in the queue, oldest first.");
+        list.SetAction((parsed, token) => AskAsync(parsed, "/api/queue", QueueReport.WriteMessages, token));
+        var suspects = new Command("suspects", "List the deliveries that may have happened twice, with the reason.");
+        suspects.SetAction((parsed, token) => AskAsync(parsed, "/api/queue/suspects", QueueReport.WriteSuspects, token));
+        var queue = new Command("queue", "Ask the running server about its queue.") { list, suspects };
+        queue.Options.Add(json);
+        queue.Options.Add(limit);
+        return queue;
+
+        async Task<int> AskAsync(ParseResult parsed, string path, Action<System.Text.Json.JsonElement> write, CancellationToken token)
+        {
+            var loaded = common.Load(parsed);
+            if (!CommonOptions.Report(loaded, Console.Error))
+            {
+                return ExitCode.BadConfiguration;
+            }
+
+            var client = new AdministrationClient(loaded.Options.Http);
+            return await client.AskAsync(
+                FormattableString.Invariant($"{path}?limit={parsed.GetValue(limit)}"),
+                parsed.GetValue(json) ? QueueReport.WriteJson : write,
+                token);
+        }
+    }
+}
