@@ -66,9 +66,9 @@ internal sealed class MailServer : IAsyncDisposable
         {
             _http = await HttpServer.StartAsync(_options.Http, _status, _logs, token);
         }
-        catch (Exception exception) when (StartException.FromListening(exception, wanted) is { } start)
+        catch (Exception exception) when (exception is not OperationCanceledException)
         {
-            throw start;
+            throw StartException.FromListening(exception, wanted);
         }
     }
 }

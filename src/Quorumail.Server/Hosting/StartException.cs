@@ -21,16 +21,11 @@ internal sealed class StartException : Exception
     {
     }
 
-    /// <summary>Tells why a listener could not be opened, or gives null if that is not what happened.</summary>
+    /// <summary>Tells why a listener could not be opened.</summary>
     /// <param name="exception">What opening threw.</param>
     /// <param name="wanted">What was to be opened, with the key behind each.</param>
-    public static StartException? FromListening(Exception exception, IReadOnlyList<(IPEndPoint EndPoint, string Key)> wanted)
+    public static StartException FromListening(Exception exception, IReadOnlyList<(IPEndPoint EndPoint, string Key)> wanted)
     {
-        if (exception is not (IOException or SocketException or AddressInUseException))
-        {
-            return null;
-        }
-
         var socket = Find<SocketException>(exception);
         var named = wanted.FirstOrDefault(w => exception.Message.Contains(w.EndPoint.ToString(), StringComparison.Ordinal));
         var place = named.EndPoint is null
@@ -45,8 +40,7 @@ internal sealed class StartException : Exception
         {
             SocketError.AccessDenied => new StartException($"no permission to listen on {place}: use a port above 1023, or grant CAP_NET_BIND_SERVICE", exception),
             SocketError.AddressNotAvailable => new StartException($"can't listen on {place}: this machine has no such address", exception),
-            not null => new StartException($"can't listen on {place}: {socket.Message}", exception),
-            null => null,
+            _ => new StartException($"can't listen on {place}: {(socket ?? exception).Message}", exception),
         };
     }
 
