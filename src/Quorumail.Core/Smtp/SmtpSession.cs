@@ -72,6 +72,13 @@ public sealed class SmtpSession
     /// <summary>Who has authenticated, or null.</summary>
     public string? User { get; private set; }
 
+    /// <summary>How mail arrives here, as trace fields name it (RFC 3848).</summary>
+    public string Protocol => TraceFields.Protocol(
+        _isExtended,
+        HasTls,
+        User is not null,
+        _transaction is { } open && (open.Parameters.Declared & BodyTraits.DeclaredSmtpUtf8) != BodyTraits.None);
+
     /// <summary>Whether a transaction (MAIL) is open.</summary>
     public bool HasTransaction => _transaction is not null;
 
@@ -184,12 +191,11 @@ public sealed class SmtpSession
         _isDiscarded = false;
         _hasTrailer = false;
         _mode = transaction.IsChunked ? Mode.Message : Mode.AnnounceData;
-        var isUtf8 = (transaction.Parameters.Declared & BodyTraits.DeclaredSmtpUtf8) != BodyTraits.None;
         var received = TraceFields.Received(
             Helo,
             _client,
             _service.Hostname,
-            TraceFields.Protocol(_isExtended, HasTls, User is not null, isUtf8),
+            Protocol,
             id,
             transaction.AcceptedPaths == 1 ? transaction.FirstPath : null,
             time);

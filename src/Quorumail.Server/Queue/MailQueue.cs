@@ -7,6 +7,7 @@ using Quorumail.Cluster.Raft;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Queue.Format;
+using Quorumail.Server.Smtp;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
 
@@ -17,7 +18,7 @@ namespace Quorumail.Server.Queue;
 /// made is read here. All members are safe for concurrent use but <see cref="Changes"/>, which has one reader.
 /// </summary>
 [SuppressMessage("Naming", "CA1711", Justification = "It is what a mail server calls its queue.")]
-public sealed partial class MailQueue : IAsyncDisposable
+public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 {
     private const int Incarnation = 1;
 

@@ -1,0 +1,27 @@
+using System.Diagnostics.CodeAnalysis;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Queue;
+using Quorumail.Server.Storage;
+
+namespace Quorumail.Server.Smtp;
+
+/// <summary>The part of the queue that receiving needs. The tests have one that answers as they tell it.</summary>
+[SuppressMessage("Naming", "CA1711", Justification = "It is what a mail server calls its queue.")]
+public interface IMessageQueue
+{
+    /// <summary>Whether a proposal can commit now.</summary>
+    bool IsReady { get; }
+
+    /// <summary>A new queue id.</summary>
+    QueueId NewId();
+
+    /// <summary>Takes responsibility for a message whose body is complete; what isn't accepted is taken back through the log.</summary>
+    ValueTask<QueueProposal> EnqueueAsync(QueueId id, Envelope envelope, BodyReceipt body, BodyTraits traits, CancellationToken token);
+
+    /// <summary>Gives up a body that is, or may become, complete and will not be enqueued.</summary>
+    ValueTask AbandonAsync(QueueId id);
+
+    /// <summary>Proposes a command and waits for what became of it.</summary>
+    ValueTask<QueueProposal> ProposeAsync(QueueCommand command, CancellationToken token);
+}

@@ -1,0 +1,146 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using Quorumail.Cluster.Log;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Core.Smtp;
+using Quorumail.Server.Storage;
+
+namespace Quorumail.Server.Smtp;
+
+/// <summary>
+/// Takes responsibility for received messages: body to the disk, then the Enqueue through the log, within a bounded time.
+/// What could not be decided in time is answered 451; the queue takes it back. A 250 that the client may not have read is
+/// reported to the queue in the background.
+/// </summary>
+public sealed partial class MessageIntake : IAsyncDisposable
+{
+    private const int UnreportedMax = 10_000;
+
+    private static readonly TimeSpan ReportPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(2);
+
+    private readonly BodyStore _bodies;
+    private readonly StorageHealth _health;
+    private readonly IMessageQueue _queue;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly Channel<QueueId> _unread = Channel.CreateBounded<QueueId>(
+        new BoundedChannelOptions(UnreportedMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly Task _reporting;
+
+    /// <param name="bodies">Where bodies go.</param>
+    /// <param name="health">Whether the disk takes mail.</param>
+    /// <param name="queue">The replicated queue.</param>
+    /// <param name="time">Paces reports that have to be made again.</param>
+    /// <param name="log">Told what the operator should know.</param>
+    public MessageIntake(BodyStore bodies, StorageHealth health, IMessageQueue queue, TimeProvider time, ILogger log)
+    {
+        _bodies = bodies;
+        _health = health;
+        _queue = queue;
+        _time = time;
+        _log = log;
+        _reporting = ReportAsync(_stopping.Token);
+    }
+
+    /// <summary>Why no message is taken now, or null.</summary>
+    public SmtpReply? Refusal =>
+        !_queue.IsReady ? SmtpReplies.ShuttingDown
+        : !_health.AcceptsMail ? SmtpReplies.StorageRefuses
+        : null;
+
+    /// <summary>A new queue id.</summary>
+    public QueueId NewId() => _queue.NewId();
+
+    /// <summary>Begins a body.</summary>
+    public BodyWriter Begin(QueueId id, long sizeHint) => _bodies.Begin(id, sizeHint);
+
+    /// <summary>Makes a message durable and queued. The body is the intake's from here on.</summary>
+    /// <param name="body">Not yet completed.</param>
+    /// <param name="envelope">At least one recipient.</param>
+    /// <param name="traits">What was seen and declared.</param>
+    /// <param name="token">Bounds the waiting.</param>
+    /// <returns>Null when the message is committed, else what to answer.</returns>
+    public async ValueTask<SmtpReply?> CommitAsync(BodyWriter body, Envelope envelope, BodyTraits traits, CancellationToken token)
+    {
+        BodyReceipt receipt;
+        try
+        {
+            var written = body.CompleteAsync(token);
+            receipt = written.IsCompleted ? await written : await written.AsTask().WaitAsync(token);
+        }
+        catch (OperationCanceledException)
+        {
+            // The disk may still finish it: the body is nobody's then.
+            await _queue.AbandonAsync(body.Id);
+            return SmtpReplies.NotCommitted;
+        }
+        catch (StorageException failure)
+        {
+            LogBodyFailed(_log, body.Id, failure.Message);
+            await body.DisposeAsync();
+            return _health.AcceptsMail ? SmtpReplies.StorageFailed : SmtpReplies.StorageRefuses;
+        }
+
+        var proposal = await _queue.EnqueueAsync(body.Id, envelope, receipt, traits, token);
+        return proposal.IsAccepted ? null : SmtpReplies.NotCommitted;
+    }
+
+    /// <summary>Lists a message whose 250 the client may not have read.</summary>
+    public void ReportUnread(QueueId id)
+    {
+        if (!_unread.Writer.TryWrite(id))
+        {
+            LogUnreported(_log, id);
+        }
+    }
+
+    /// <summary>Makes the reports that are due, for a bounded time.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _unread.Writer.TryComplete();
+        try
+        {
+            await _reporting.WaitAsync(StopPatience, _time, CancellationToken.None);
+        }
+        catch (TimeoutException)
+        {
+            await _stopping.CancelAsync();
+            await _reporting;
+        }
+
+        _stopping.Dispose();
+    }
+
+    private async Task ReportAsync(CancellationToken token)
+    {
+        await foreach (var id in _unread.Reader.ReadAllAsync(CancellationToken.None))
+        {
+            try
+            {
+                var command = new ReportUnreadReplyCommand(id);
+                while ((await _queue.ProposeAsync(command, token)).Outcome != ProposalOutcome.Applied)
+                {
+                    await Task.Delay(ReportPause, _time, token);
+                }
+            }
+            catch (Exception failure)
+            {
+                // Stopped, or the log has failed: the node is going down.
+                LogReportFailed(_log, id, failure.Message);
+            }
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Error, "the body of {id} could not be written: {reason}")]
+    private static partial void LogBodyFailed(ILogger log, QueueId id, string reason);
+
+    [LoggerMessage(2, LogLevel.Error, "{id} was answered 250, but the client may not have read it; too many such wait to be listed")]
+    private static partial void LogUnreported(ILogger log, QueueId id);
+
+    [LoggerMessage(3, LogLevel.Error, "{id} was answered 250, but the client may not have read it; it can't be listed: {reason}")]
+    private static partial void LogReportFailed(ILogger log, QueueId id, string reason);
+}

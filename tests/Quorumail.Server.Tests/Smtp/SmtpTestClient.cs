@@ -1,0 +1,110 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+
+namespace Quorumail.Server.Tests.Smtp;
+
+/// <summary>A raw SMTP client: writes what it is told, reads whole replies, gives up after ten seconds.</summary>
+internal sealed class SmtpTestClient(TcpClient client) : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    private readonly byte[] _buffer = new byte[16 * 1024];
+    private Stream _stream = client.GetStream();
+    private int _start;
+    private int _end;
+
+    public Socket Socket => client.Client;
+
+    public X509Certificate2? ServerCertificate { get; private set; }
+
+    public async Task<string> AskAsync(string line)
+    {
+        await SendAsync(line + "\r\n");
+        return await ReplyAsync();
+    }
+
+    public async Task SendAsync(string octets) => await _stream.WriteAsync(Encoding.Latin1.GetBytes(octets));
+
+    public async Task SendAsync(byte[] octets) => await _stream.WriteAsync(octets);
+
+    /// <summary>One reply, its lines joined by LF; empty if the server has closed the connection.</summary>
+    public async Task<string> ReplyAsync()
+    {
+        var lines = new List<string>();
+        while (true)
+        {
+            var line = await LineAsync();
+            if (line is null)
+            {
+                return string.Join('\n', lines);
+            }
+
+            lines.Add(line);
+            if (line.Length < 4 || line[3] != '-')
+            {
+                return string.Join('\n', lines);
+            }
+        }
+    }
+
+    public async Task StartTlsAsync()
+    {
+        var tls = new SslStream(_stream, leaveInnerStreamOpen: false, (_, certificate, _, _) =>
+        {
+            ServerCertificate = new X509Certificate2(certificate!);
+            return true;
+        });
+        await tls.AuthenticateAsClientAsync("mx.test").WaitAsync(Patience);
+        _stream = tls;
+    }
+
+    public async Task ShutdownTlsAsync() => await ((SslStream)_stream).ShutdownAsync();
+
+    /// <summary>EHLO, MAIL, RCPT, DATA and the message; the last reply.</summary>
+    public async Task<string> SendMessageAsync(string message, string recipient = "joe@here.test")
+    {
+        await AskAsync("MAIL FROM:<sender@client.test>");
+        await AskAsync($"RCPT TO:<{recipient}>");
+        Assert.StartsWith("354", await AskAsync("DATA"), StringComparison.Ordinal);
+        return await AskAsync(message + "\r\n.");
+    }
+
+    public void Dispose() => client.Dispose();
+
+    private async Task<string?> LineAsync()
+    {
+        while (true)
+        {
+            var at = _buffer.AsSpan(_start, _end - _start).IndexOf((byte)'\n');
+            if (at >= 0)
+            {
+                var line = Encoding.Latin1.GetString(_buffer, _start, at).TrimEnd('\r');
+                _start += at + 1;
+                return line;
+            }
+
+            _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
+            _end -= _start;
+            _start = 0;
+            int read;
+            try
+            {
+                using var patience = new CancellationTokenSource(Patience);
+                read = await _stream.ReadAsync(_buffer.AsMemory(_end), patience.Token);
+            }
+            catch (IOException)
+            {
+                return null;
+            }
+
+            if (read == 0)
+            {
+                return null;
+            }
+
+            _end += read;
+        }
+    }
+}

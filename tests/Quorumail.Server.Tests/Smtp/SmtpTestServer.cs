@@ -1,0 +1,154 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Smtp;
+using Quorumail.Core.Smtp.Authentication;
+using Quorumail.Server.Smtp;
+using Quorumail.Server.Storage;
+using Quorumail.Server.Tests.Storage;
+
+namespace Quorumail.Server.Tests.Smtp;
+
+/// <summary>The receiving side with its real listeners and body store, over loopback, with a queue that the test directs.</summary>
+internal sealed class SmtpTestServer : IAsyncDisposable
+{
+    private readonly TemporaryDirectory _directory = new();
+    private Database _database = null!;
+    private WebApplication _application = null!;
+
+    private SmtpTestServer()
+    {
+    }
+
+    public ScriptedQueue Queue { get; } = new();
+
+    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 11, 23, 1, 2, 3, TimeSpan.Zero));
+
+    public SmtpServices Services { get; private set; } = null!;
+
+    public BodyStore Bodies { get; private set; } = null!;
+
+    public IPEndPoint EndPoint { get; private set; } = null!;
+
+    public string CertificatePath => Path.Combine(_directory.Path, "cert.pem");
+
+    public static async Task<SmtpTestServer> StartAsync(
+        SmtpRole role = SmtpRole.Mx,
+        bool hasCertificate = false,
+        bool implicitTls = false,
+        ReceivingOptions? options = null,
+        SmtpLimits? limits = null)
+    {
+        var server = new SmtpTestServer();
+        server._database = Database.Open(new DatabaseOptions { Path = Path.Combine(server._directory.Path, "data") }, TimeProvider.System, NullLogger.Instance);
+        server.Bodies = new BodyStore(server._database);
+        var errors = new List<string>();
+        var hash = PasswordHash.Create("secret", "0123456789abcdef"u8, PasswordHash.IterationsMin).ToString();
+        var directory = new RecipientDirectory(
+            ["here.test"],
+            ["relayed.test"],
+            [new DirectoryUser("joe", hash, ["joe@here.test"])],
+            new Dictionary<string, IReadOnlyList<string>> { ["team"] = ["joe", "ann@elsewhere.test"] },
+            errors);
+        Assert.Empty(errors);
+        if (hasCertificate)
+        {
+            server.WriteCertificate("first.test");
+        }
+
+        var receiving = (options ?? new ReceivingOptions()) with { AuthenticationPause = TimeSpan.Zero };
+        server.Services = new SmtpServices(
+            receiving,
+            directory,
+            new MessageIntake(server.Bodies, server._database.Health, server.Queue, TimeProvider.System, NullLogger.Instance),
+            new SmtpConnections(receiving, server.Time),
+            new PasswordVerifier(directory),
+            new MessageRateLimiter(receiving.MessagesPerMinuteMax, server.Time),
+            hasCertificate ? new ServerCertificate(server.CertificatePath, string.Empty, server.Time, NullLogger.Instance) : null,
+            server.Time,
+            NullLogger.Instance,
+            NullLogger.Instance);
+        var listener = new SmtpListener(
+            new IPEndPoint(IPAddress.Loopback, 0),
+            new SmtpService("mx.test", role, limits ?? SmtpLimits.Default),
+            implicitTls,
+            OffersStartTls: !implicitTls);
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.Logging.ClearProviders();
+        builder.Services.Configure<SocketTransportOptions>(SmtpHosting.Tune);
+        builder.WebHost.UseKestrelCore();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenSmtp(server.Services, listener));
+        server._application = builder.Build();
+        await server._application.StartAsync();
+        var addresses = server._application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!;
+        server.EndPoint = new IPEndPoint(IPAddress.Loopback, new Uri(addresses.Addresses.First()).Port);
+        return server;
+    }
+
+    public void WriteCertificate(string name)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        using var certificate = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        File.WriteAllText(CertificatePath, certificate.ExportCertificatePem() + "\n" + key.ExportPkcs8PrivateKeyPem());
+    }
+
+    public async Task<SmtpTestClient> ConnectAsync()
+    {
+        var client = new TcpClient { NoDelay = true };
+        await client.ConnectAsync(EndPoint);
+        return new SmtpTestClient(client);
+    }
+
+    /// <summary>
+    /// Lets time pass until the reply is there: once would do, but for the moment at which the connection isn't waiting yet.
+    /// </summary>
+    public async Task<string> AdvanceUntilAsync(Task<string> reply, TimeSpan step)
+    {
+        while (!reply.IsCompleted)
+        {
+            Time.Advance(step);
+            await Task.WhenAny(reply, Task.Delay(TimeSpan.FromMilliseconds(20)));
+        }
+
+        return await reply;
+    }
+
+    /// <summary>The stored message of an Enqueue.</summary>
+    public async Task<byte[]> ReadBodyAsync(QueueId id)
+    {
+        using var reader = await Bodies.OpenAsync(id, CancellationToken.None);
+        var octets = new MemoryStream();
+        while (await reader.ReadAsync(CancellationToken.None) is { IsEmpty: false } part)
+        {
+            octets.Write(part.Span);
+        }
+
+        return octets.ToArray();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using var cut = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        await Services.Connections.DrainAsync(cut.Token);
+        await _application.StopAsync();
+        await _application.DisposeAsync();
+        await Services.Intake.DisposeAsync();
+        Services.Connections.Dispose();
+        Services.Passwords.Dispose();
+        Services.Certificate?.Dispose();
+        await _database.DisposeAsync();
+        _directory.Dispose();
+    }
+}
