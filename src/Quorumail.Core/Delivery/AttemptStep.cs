@@ -13,8 +13,9 @@ public enum AttemptStep
     RenewNotices = 2,
 
     /// <summary>
-    /// It will never apply: an earlier proposal of it did, the message is gone, or it has another owner. Its notices were
-    /// given up.
+    /// It will never apply: an earlier proposal of it did, the message is gone, or its epoch has risen. Its notices were
+    /// given up. Show the scheduler the message as the queue has it now, for a risen epoch is not reported message by
+    /// message; then complete the job as not recorded.
     /// </summary>
     Superseded = 3,
 }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 
@@ -60,7 +61,7 @@ public static class NoticePolicy
         {
             if (recipients is not null)
             {
-                var id = DeriveId(message.Id, attempt, recipients[0].Result.Recipient, kind, salt);
+                var id = DeriveId(message.Id, message.Epoch, attempt, recipients[0].Result.Recipient, kind, salt);
                 plans.Add(new NoticePlan(id, kind, message, attempt, recipients));
             }
         }
@@ -68,17 +69,20 @@ public static class NoticePolicy
 
     /// <summary>
     /// The queue id of a notice. Attempts of one message that run together have different recipients and those that follow
-    /// each other different numbers, so that no two notices of a message derive the same.
+    /// each other different numbers, so that no two notices of a message derive the same; and a new life of the owner has
+    /// another epoch, so that it never meets the body that an earlier one left behind.
     /// </summary>
-    public static QueueId DeriveId(QueueId original, int attempt, int firstRecipient, NoticeKind kind, int salt = 0)
+    public static QueueId DeriveId(QueueId original, long epoch, int attempt, int firstRecipient, NoticeKind kind, int salt = 0)
     {
-        Span<byte> source = stackalloc byte[QueueId.ByteLength + 4 * sizeof(int)];
+        Span<byte> source = stackalloc byte[QueueId.ByteLength + sizeof(long) + 4 * sizeof(int)];
         original.WriteTo(source);
         var numbers = source[QueueId.ByteLength..];
-        System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(numbers, attempt);
-        System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(numbers[4..], firstRecipient);
-        System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(numbers[8..], (int)kind);
-        System.Buffers.Binary.BinaryPrimitives.WriteInt32BigEndian(numbers[12..], salt);
+        BinaryPrimitives.WriteInt64BigEndian(numbers, epoch);
+        numbers = numbers[sizeof(long)..];
+        BinaryPrimitives.WriteInt32BigEndian(numbers, attempt);
+        BinaryPrimitives.WriteInt32BigEndian(numbers[4..], firstRecipient);
+        BinaryPrimitives.WriteInt32BigEndian(numbers[8..], (int)kind);
+        BinaryPrimitives.WriteInt32BigEndian(numbers[12..], salt);
 
         // FNV-1a, then a mix of its halves: stable over versions and machines.
         var hash = 14695981039346656037UL;

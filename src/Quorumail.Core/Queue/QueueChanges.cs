@@ -30,6 +30,9 @@ public sealed class QueueChanges
     /// <summary>Sequences of tombstones to delete; may name one that <see cref="TombstonesSet"/> adds.</summary>
     public List<long> TombstonesForgotten { get; } = [];
 
+    /// <summary>Messages that have come to their end; persist each under its slot.</summary>
+    public List<FinishedId> Finished { get; } = [];
+
     /// <summary>Owners whose epoch has risen; the last entry of an owner holds.</summary>
     public List<KeyValuePair<string, long>> OwnerEpochs { get; } = [];
 
@@ -39,7 +42,8 @@ public sealed class QueueChanges
     /// <summary>Whether nothing is to be persisted or deleted.</summary>
     public bool IsEmpty =>
         Messages.Count == 0 && ReleasedBodies.Count == 0 && SuspectsListed.Count == 0 && SuspectsDropped.Count == 0
-        && TombstonesSet.Count == 0 && TombstonesForgotten.Count == 0 && OwnerEpochs.Count == 0 && !MarksChanged;
+        && TombstonesSet.Count == 0 && TombstonesForgotten.Count == 0 && OwnerEpochs.Count == 0
+        && Finished.Count == 0 && !MarksChanged;
 
     /// <summary>Empties all lists and keeps their memory.</summary>
     public void Clear()
@@ -51,6 +55,7 @@ public sealed class QueueChanges
         TombstonesSet.Clear();
         TombstonesForgotten.Clear();
         OwnerEpochs.Clear();
+        Finished.Clear();
         MarksChanged = false;
     }
 }

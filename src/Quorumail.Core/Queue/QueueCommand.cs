@@ -37,7 +37,8 @@ public sealed record AbandonCommand(QueueId Id) : QueueCommand;
 
 /// <summary>
 /// The client was answered 451 because the outcome was unknown. A later Enqueue is refused; one that applied already is
-/// removed if no attempt has started, else it is listed as a suspect (<see cref="SuspectReason.Answered451"/>).
+/// removed if no attempt has started, else it is listed as a suspect (<see cref="SuspectReason.Answered451"/>), also if it
+/// has come to its end meanwhile.
 /// </summary>
 public sealed record WithdrawCommand(QueueId Id) : QueueCommand;
 

@@ -17,6 +17,9 @@ public sealed record QueueLimits
     /// <summary>How long a tombstone is kept, in milliseconds of cluster time. 7 days: far longer than any proposal lives.</summary>
     public long TombstoneLifetime { get; init; } = 7L * 24 * 60 * 60 * 1000;
 
+    /// <summary>Finished messages remembered. 65 536, about 5 MB: the last 13 seconds at 5 000 messages a second.</summary>
+    public int MaxFinished { get; init; } = 65_536;
+
     /// <summary>Recipients of a message. 10 000: the largest <c>max_recipients</c> that can be configured.</summary>
     public int MaxRecipients { get; init; } = 10_000;
 

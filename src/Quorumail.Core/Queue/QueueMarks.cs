@@ -13,6 +13,12 @@ public readonly record struct QueueMarks(
     long IdFloor,
     long SuspectsOverflowed)
 {
+    /// <summary>Sequence of the next message that comes to its end.</summary>
+    public long NextFinished { get; init; } = 0;
+
+    /// <summary>Milliseconds of the latest id that was finished and is no longer remembered; -1 before the first.</summary>
+    public long FinishedFloor { get; init; } = -1;
+
     /// <summary>Of a new queue.</summary>
     public static QueueMarks Initial { get; } = new(0, 0, 0, -1, 0);
 }

@@ -11,4 +11,8 @@ public sealed record QueueRecords(
     IEnumerable<KeyValuePair<string, long>> OwnerEpochs,
     IEnumerable<Tombstone> Tombstones,
     IEnumerable<ListedSuspect> Suspects,
-    IEnumerable<QueuedMessage> Messages);
+    IEnumerable<QueuedMessage> Messages)
+{
+    /// <summary>In order of their sequence (not of their slot).</summary>
+    public IEnumerable<FinishedId> Finished { get; init; } = [];
+}

@@ -22,6 +22,7 @@ public sealed class QueueState
     private readonly Dictionary<string, long> _ownerEpochs = new(StringComparer.Ordinal);
     private readonly SuspectList _suspects;
     private readonly TombstoneList _tombstones;
+    private readonly FinishedRing _finished;
     private readonly SharedStrings _shared = new();
     private IReadOnlyList<BodyHolder> _lastHolders = [];
     private QueueMarks _marks = QueueMarks.Initial;
@@ -36,6 +37,7 @@ public sealed class QueueState
         _limits = limits ?? new QueueLimits();
         _suspects = new SuspectList(_limits);
         _tombstones = new TombstoneList(_limits);
+        _finished = new FinishedRing(_limits);
     }
 
     /// <summary>Messages in the queue.</summary>
@@ -58,6 +60,9 @@ public sealed class QueueState
 
     /// <summary>The tombstones, oldest first.</summary>
     public IEnumerable<Tombstone> Tombstones => _tombstones.All;
+
+    /// <summary>The latest messages that have come to their end, oldest first.</summary>
+    public IEnumerable<FinishedId> Finished => _finished.All;
 
     /// <summary>Epochs of all owners that have begun more than one life.</summary>
     public IReadOnlyDictionary<string, long> OwnerEpochs => _ownerEpochs;
@@ -88,6 +93,11 @@ public sealed class QueueState
         foreach (var suspect in records.Suspects)
         {
             state._suspects.Restore(suspect);
+        }
+
+        foreach (var finished in records.Finished)
+        {
+            state._finished.Restore(finished);
         }
 
         foreach (var message in records.Messages)
@@ -150,7 +160,7 @@ public sealed class QueueState
 
     private ApplyStatus ApplyAbandon(AbandonCommand command, long stamp, QueueChanges changes)
     {
-        if (_messages.ContainsKey(command.Id))
+        if (_messages.ContainsKey(command.Id) || _finished.Contains(command.Id))
         {
             return ApplyStatus.Conflict;
         }
@@ -163,8 +173,7 @@ public sealed class QueueState
     {
         if (!_messages.TryGetValue(command.Id, out var message))
         {
-            GiveUp(command.Id, stamp, changes);
-            return ApplyStatus.Accepted;
+            return WithdrawAbsent(command.Id, stamp, changes);
         }
 
         foreach (var recipient in message.Recipients)
@@ -178,6 +187,23 @@ public sealed class QueueState
 
         Remove(message, changes);
         _tombstones.Set(command.Id, stamp, ref _marks, changes);
+        return ApplyStatus.Accepted;
+    }
+
+    private ApplyStatus WithdrawAbsent(QueueId id, long stamp, QueueChanges changes)
+    {
+        if (_finished.Contains(id))
+        {
+            List(id, "", 0, SuspectReason.Answered451, "answered 451, but it had been delivered", stamp, changes);
+            return ApplyStatus.Conflict;
+        }
+
+        if (id.Milliseconds <= _marks.FinishedFloor && !_tombstones.Contains(id))
+        {
+            List(id, "", 0, SuspectReason.Answered451, "answered 451; whether it had been delivered is no longer known", stamp, changes);
+        }
+
+        GiveUp(id, stamp, changes);
         return ApplyStatus.Accepted;
     }
 
@@ -264,6 +290,7 @@ public sealed class QueueState
         if (Array.TrueForAll(recipients!, static r => r.IsFinal))
         {
             Remove(message!, changes);
+            _finished.Add(command.Id, ref _marks, changes);
         }
         else
         {
@@ -422,7 +449,7 @@ public sealed class QueueState
             return ApplyStatus.Collision;
         }
 
-        return _tombstones.Contains(command.Id) ? ApplyStatus.Abandoned : ApplyStatus.Accepted;
+        return _tombstones.Contains(command.Id) || _finished.Contains(command.Id) ? ApplyStatus.Abandoned : ApplyStatus.Accepted;
     }
 
     private ApplyStatus CheckNotices(IReadOnlyList<EnqueueCommand>? notices)
@@ -453,7 +480,7 @@ public sealed class QueueState
     {
         foreach (var notice in notices ?? [])
         {
-            if (notice is not null && !_messages.ContainsKey(notice.Id))
+            if (notice is not null && !_messages.ContainsKey(notice.Id) && !_finished.Contains(notice.Id))
             {
                 GiveUp(notice.Id, stamp, changes);
             }

@@ -103,12 +103,13 @@ public sealed class DeliveryAttemptTests
     {
         var id = QueueId.Create(Now, 1);
         var derived =
+            from epoch in new[] { 0L, 1L }
             from attempt in Enumerable.Range(1, 20)
             from recipient in Enumerable.Range(0, 50)
             from kind in Enum.GetValues<NoticeKind>()
-            select NoticePolicy.DeriveId(id, attempt, recipient, kind);
-        Assert.Equal(3000, derived.Distinct().Count());
-        Assert.Equal("06HHGQ2G03PJV6DB", NoticePolicy.DeriveId(id, 1, 0, NoticeKind.Failure).ToString());
+            select NoticePolicy.DeriveId(id, epoch, attempt, recipient, kind);
+        Assert.Equal(6000, derived.Distinct().Count());
+        Assert.Equal("06HHGQ2G03PJV6DB", NoticePolicy.DeriveId(id, 0, 1, 0, NoticeKind.Failure).ToString());
     }
 
     private static EnqueueCommand Enqueue(NoticePlan plan) => plan.ToEnqueue(1, new byte[16], BodyTraits.None, [], "me");

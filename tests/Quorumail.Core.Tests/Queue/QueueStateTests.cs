@@ -47,6 +47,32 @@ public sealed class QueueStateTests
     }
 
     [Fact]
+    public void A_message_that_had_come_to_its_end_when_it_was_withdrawn_is_listed()
+    {
+        Apply(Message(Id));
+        Apply(Ended(1, RecipientOutcome.Delivered));
+        Assert.Equal(ApplyStatus.Conflict, Apply(new WithdrawCommand(Id)));
+        Assert.Equal(SuspectReason.Answered451, Assert.Single(_state.Suspects).Suspect.Reason);
+        Assert.Equal(ApplyStatus.Abandoned, Apply(Message(Id)));
+    }
+
+    [Fact]
+    public void A_withdrawn_id_that_is_too_old_to_tell_is_listed_and_a_younger_one_is_not()
+    {
+        _state = new QueueState(new QueueLimits { MaxFinished = 1 });
+        foreach (var id in new[] { Id, QueueId.Create(2000, 1) })
+        {
+            Apply(Message(id));
+            Apply(Ended(1, RecipientOutcome.Delivered) with { Id = id });
+        }
+
+        Assert.Equal(ApplyStatus.Accepted, Apply(new WithdrawCommand(QueueId.Create(1001, 1))));
+        Assert.Empty(_state.Suspects);
+        Assert.Equal(ApplyStatus.Accepted, Apply(new WithdrawCommand(Id)));
+        Assert.Single(_state.Suspects);
+    }
+
+    [Fact]
     public void A_message_that_was_delivered_while_it_was_withdrawn_is_listed()
     {
         Apply(Message(Id));

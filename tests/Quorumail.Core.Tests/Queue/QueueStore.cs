@@ -10,6 +10,7 @@ internal sealed class QueueStore
     private readonly SortedDictionary<long, Suspect> _suspects = [];
     private readonly SortedDictionary<long, Tombstone> _tombstones = [];
     private readonly Dictionary<string, long> _epochs = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, FinishedId> _finished = [];
     private QueueMarks _marks = QueueMarks.Initial;
 
     public void Write(QueueChanges changes, QueueMarks marks)
@@ -31,6 +32,7 @@ internal sealed class QueueStore
         changes.TombstonesSet.ForEach(t => _tombstones[t.Sequence] = t);
         changes.TombstonesForgotten.ForEach(t => _tombstones.Remove(t));
         changes.OwnerEpochs.ForEach(e => _epochs[e.Key] = e.Value);
+        changes.Finished.ForEach(f => _finished[f.Slot] = f);
         if (changes.MarksChanged)
         {
             _marks = marks;
@@ -39,7 +41,10 @@ internal sealed class QueueStore
 
     public QueueState Read(QueueLimits limits) => QueueState.Restore(
         new QueueRecords(
-            _marks, _epochs, _tombstones.Values, _suspects.Select(s => new ListedSuspect(s.Key, s.Value)), _messages.Values.Reverse()),
+            _marks, _epochs, _tombstones.Values, _suspects.Select(s => new ListedSuspect(s.Key, s.Value)), _messages.Values.Reverse())
+        {
+            Finished = _finished.Values.OrderBy(f => f.Sequence),
+        },
         limits);
 
     public static string Dump(QueueState state) => string.Join('\n',
@@ -48,5 +53,6 @@ internal sealed class QueueStore
             .Concat(state.Suspects.Select(s => s.ToString()))
             .Concat(state.Tombstones.Select(t => t.ToString()))
             .Concat(state.OwnerEpochs.OrderBy(e => e.Key, StringComparer.Ordinal).Select(e => e.ToString()))
+            .Concat(state.Finished.Select(f => f.ToString()))
             .Append(state.Marks.ToString()).Append(state.Counts.ToString()));
 }

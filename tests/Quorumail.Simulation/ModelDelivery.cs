@@ -1,0 +1,250 @@
+using Quorumail.Core.Delivery;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Simulation;
+
+/// <summary>The delivery worker of one life: the real scheduler and the real attempts, talking to modelled next hops.</summary>
+internal sealed class ModelDelivery
+{
+    private static readonly RouteTable Routes = new(
+    [
+        new Route { Match = ModelNextHops.Box, Transport = RouteTransport.Maildir },
+    ]);
+
+    private readonly ModelServer _server;
+    private readonly ModelNextHops _hops;
+    private readonly RetryPolicy _policy;
+    private readonly DeliveryScheduler _scheduler;
+    private long? _wakeAt;
+
+    public ModelDelivery(ModelServer server, ModelNextHops hops)
+    {
+        _server = server;
+        _hops = hops;
+        _policy = World.Retry;
+        var limits = new DeliveryLimits { Concurrency = 8, DestinationConcurrency = 4, RecipientsPerJob = 2 };
+        _scheduler = new DeliveryScheduler(Routes, _policy, limits, ModelServer.Name);
+    }
+
+    private Simulator Simulator => _server.Simulator;
+
+    public void Observe(QueueChange change)
+    {
+        if (change.Message is { } message)
+        {
+            _scheduler.Observe(message);
+        }
+        else
+        {
+            _scheduler.Forget(change.Id);
+        }
+    }
+
+    /// <summary>Begins every job that can be begun, and comes back when the next may be.</summary>
+    public void Pump()
+    {
+        while (_scheduler.TryTakeJob(Simulator.Now) is { } job)
+        {
+            Run(job, connected: false);
+        }
+
+        if (_scheduler.NextWakeAt is { } wakeAt && (_wakeAt is null || wakeAt < _wakeAt))
+        {
+            _wakeAt = wakeAt;
+            _server.After(Math.Max(0, wakeAt - Simulator.Now), () =>
+            {
+                if (_wakeAt == wakeAt)
+                {
+                    _wakeAt = null;
+                    Pump();
+                }
+            });
+        }
+    }
+
+    private void Run(DeliveryJob job, bool connected)
+    {
+        var attempt = new DeliveryAttempt(job);
+        if (job.Deadline is not null)
+        {
+            Conclude(attempt);
+        }
+        else if (job.Destination.Route.IsIdempotent)
+        {
+            _server.After(Simulator.Between(1, 10), () => Store(attempt));
+        }
+        else
+        {
+            _server.After(connected ? 1 : Simulator.Between(1, 60), () => Connect(attempt, connected));
+        }
+    }
+
+    private void Store(DeliveryAttempt attempt)
+    {
+        if (Body(attempt.Job.Message) is not { } body)
+        {
+            Conclude(attempt);
+            return;
+        }
+
+        foreach (var recipient in attempt.Job.Recipients)
+        {
+            _server.Oracle.Delivered(attempt.Job.Message, recipient, body, isIdempotent: true);
+        }
+
+        attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Delivered, "stored", "2.0.0", "", DeliveryHandover.Final));
+        Conclude(attempt);
+    }
+
+    private void Connect(DeliveryAttempt attempt, bool connected)
+    {
+        var destination = attempt.Job.Destination;
+        if (!connected && !_hops.IsReachable(destination.Domain))
+        {
+            var reply = new DeliveryReply(DeliveryVerdict.Temporary, "connection refused", "4.4.1", "");
+            _scheduler.Unreachable(destination, reply, Simulator.Now, Simulator.Random.NextDouble());
+            attempt.ReplyRest(reply);
+            Conclude(attempt);
+            return;
+        }
+
+        _scheduler.Reached(destination, Simulator.Now);
+        var taken = new List<int>();
+        foreach (var recipient in attempt.Job.Recipients)
+        {
+            if (_hops.Recipient(destination.Domain) is { } refusal)
+            {
+                attempt.Reply(recipient, refusal);
+            }
+            else
+            {
+                taken.Add(recipient);
+            }
+        }
+
+        if (taken.Count == 0 || Body(attempt.Job.Message) is not { } body)
+        {
+            Conclude(attempt);
+        }
+        else if (_server.Fault == PlantedFault.SendsDotWithoutStart)
+        {
+            SendDot(attempt, taken, body);
+        }
+        else
+        {
+            _server.Log.Propose(_server, attempt.Start(taken), status =>
+            {
+                if (attempt.Started(status))
+                {
+                    attempt.SendDot();
+                    SendDot(attempt, taken, body);
+                }
+                else
+                {
+                    Conclude(attempt);
+                }
+            });
+        }
+    }
+
+    private void SendDot(DeliveryAttempt attempt, List<int> recipients, ModelBody body)
+    {
+        var message = attempt.Job.Message;
+        _server.Oracle.CheckDot(message, attempt.Job.Attempt, recipients);
+
+        // The dot travels on, whatever becomes of the server.
+        Simulator.After(Simulator.Between(1, 40), () =>
+        {
+            var reply = _hops.Dot(message, recipients, body, attempt.Job.Destination.Domain);
+            if (reply?.Verdict == DeliveryVerdict.Delivered && _server is { Fault: PlantedFault.DeletesBodyEarly, IsAlive: true })
+            {
+                _server.Disk.Delete(message.Id);
+            }
+
+            _server.After(reply is null ? 30_000 : Simulator.Between(1, 40), () =>
+            {
+                if (reply is not null)
+                {
+                    recipients.ForEach(recipient => attempt.Reply(recipient, reply));
+                }
+
+                Conclude(attempt);
+            });
+        });
+    }
+
+    /// <summary>The body, or null if the message has left the queue meanwhile.</summary>
+    private ModelBody? Body(QueuedMessage message)
+    {
+        if (_server.Disk.Bodies.TryGetValue(message.Id, out var body))
+        {
+            return body;
+        }
+
+        return _server.Oracle.State.TryGet(message.Id, out _)
+            ? throw new BrokenPromiseException($"{message.Id} is in the queue, so its body can be read")
+            : null;
+    }
+
+    private void Conclude(DeliveryAttempt attempt)
+    {
+        var conclusion = attempt.Conclude(_policy, Simulator.Now, Simulator.Random.NextDouble());
+        foreach (var notice in conclusion.Notices)
+        {
+            _server.Disk.Write(notice.Id, new ModelBody(null, notice));
+        }
+
+        _server.After(conclusion.Notices.Count == 0 ? 0 : Simulator.Between(1, 20), () =>
+        {
+            foreach (var notice in conclusion.Notices)
+            {
+                _server.Disk.Sync(notice.Id);
+            }
+
+            Record(attempt, attempt.Record([.. conclusion.Notices.Select(Enqueue)]));
+        });
+    }
+
+    private static EnqueueCommand Enqueue(NoticePlan plan) =>
+        plan.ToEnqueue(1000, new byte[16], BodyTraits.None, [new BodyHolder(ModelServer.Name, 1)], ModelServer.Name);
+
+    private void Record(DeliveryAttempt attempt, AttemptEndedCommand record) =>
+        _server.Log.Propose(_server, Spoil(record), status =>
+        {
+            var step = attempt.Recorded(status);
+            switch (step)
+            {
+                case AttemptStep.ProposeAgain:
+                    _server.After(Simulator.Between(100, 3000), () => Record(attempt, record));
+                    return;
+                case AttemptStep.RenewNotices:
+                    Conclude(attempt);
+                    return;
+                case AttemptStep.Superseded:
+                    var id = attempt.Job.Message.Id;
+                    Observe(new QueueChange(id, _server.State.TryGet(id, out var message) ? message : null));
+                    break;
+            }
+
+            _scheduler.Completed(attempt.Job, step == AttemptStep.Recorded, Simulator.Now);
+            if (attempt.Job.Deadline is null && Simulator.Chance(50)
+                && _scheduler.TryTakeNext(attempt.Job, Simulator.Now) is { } next)
+            {
+                Run(next, connected: true);
+            }
+
+            Pump();
+        });
+
+    private AttemptEndedCommand Spoil(AttemptEndedCommand record) => _server.Fault switch
+    {
+        PlantedFault.ForgetsDoubt => record with
+        {
+            Results = [.. record.Results.Select(r =>
+                r.Outcome == RecipientOutcome.InDoubt ? r with { Outcome = RecipientOutcome.Deferred } : r)],
+        },
+        PlantedFault.LosesNotices => record with { Notices = [] },
+        _ => record,
+    };
+}

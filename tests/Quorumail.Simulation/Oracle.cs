@@ -1,0 +1,194 @@
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Simulation;
+
+/// <summary>Sees everything and forgets nothing: checks the promises while the run goes on, and all of them at its end.</summary>
+internal sealed class Oracle(Simulator simulator)
+{
+    private readonly QueueState _state = new();
+    private readonly QueueChanges _changes = new();
+    private readonly HashSet<(QueueId, int Attempt, int Recipient)> _starts = [];
+    private readonly Dictionary<(QueueId, int Recipient), RecipientOutcome> _fates = [];
+    private readonly Dictionary<(QueueId, string Recipient), int> _doubts = [];
+    private readonly HashSet<(QueueId, SuspectReason)> _listed = [];
+    private readonly HashSet<QueueId> _released = [];
+    private readonly Dictionary<(QueueId, int Recipient), int> _deliveries = [];
+    private readonly Dictionary<(QueueId Original, int Recipient), int> _failureNotices = [];
+    private readonly Dictionary<(QueueId, int Recipient), bool> _wantsNotice = [];
+    private readonly List<Submission> _submissions = [];
+
+    public ModelDisk Disk { get; set; } = null!;
+
+    public QueueState State => _state;
+
+    /// <summary>For the statistics of a run.</summary>
+    public int Doubts => _listed.Count;
+
+    public int Deliveries => _deliveries.Count;
+
+    public IReadOnlyList<Submission> Submissions => _submissions;
+
+    public void Submitted(Submission submission) => _submissions.Add(submission);
+
+    /// <summary>Applies a committed command as every node would.</summary>
+    public ApplyStatus Committed(QueueCommand command, long stamp)
+    {
+        _changes.Clear();
+        var status = _state.Apply(command, stamp, _changes);
+        simulator.Record(command.GetType().Name, (SubjectOf(command), status));
+        foreach (var (_, suspect) in _changes.SuspectsListed)
+        {
+            _listed.Add((suspect.Id, suspect.Reason));
+            if (suspect.Recipient.Length > 0)
+            {
+                _doubts[(suspect.Id, suspect.Recipient)] = _doubts.GetValueOrDefault((suspect.Id, suspect.Recipient)) + 1;
+            }
+        }
+
+        _released.UnionWith(_changes.ReleasedBodies);
+        foreach (var (id, message) in _changes.Messages)
+        {
+            Check(message is null || Disk.Bodies.ContainsKey(id), $"{id} is in the queue, so its body is durable");
+        }
+
+        if (status == ApplyStatus.Accepted)
+        {
+            Remember(command);
+        }
+
+        return status;
+    }
+
+    public void CheckDeleted(QueueId id) =>
+        Check(_released.Contains(id) && !_state.TryGet(id, out _), $"the body of {id} is deleted only when Apply has released it");
+
+    /// <summary>The dot leaves the server.</summary>
+    public void CheckDot(QueuedMessage message, int attempt, IEnumerable<int> recipients)
+    {
+        foreach (var recipient in recipients)
+        {
+            Check(_starts.Contains((message.Id, attempt, recipient)), $"no final dot without an accepted start: {message.Id}/{recipient} attempt {attempt}");
+        }
+    }
+
+    /// <summary>The next hop, or a mailbox, has taken a message for a recipient.</summary>
+    public void Delivered(QueuedMessage message, int recipient, ModelBody body, bool isIdempotent)
+    {
+        var key = (message.Id, recipient);
+        var times = _deliveries.GetValueOrDefault(key) + 1;
+        _deliveries[key] = times;
+        simulator.Record("delivered", key);
+        var doubts = _doubts.GetValueOrDefault((message.Id, message.Recipients[recipient].Envelope.Address));
+        Check(isIdempotent || times <= 1 + doubts, $"{message.Id}/{recipient} is delivered twice only if it is listed");
+        if (body.Notice is { Kind: Core.Delivery.NoticeKind.Failure } notice && times == 1)
+        {
+            foreach (var failed in notice.Recipients)
+            {
+                var about = (notice.Original.Id, failed.Result.Recipient);
+                _failureNotices[about] = _failureNotices.GetValueOrDefault(about) + 1;
+                Check(_failureNotices[about] == 1, $"one notice tells of the failure of {about}");
+            }
+        }
+    }
+
+    /// <summary>All is over: everything that was acknowledged has come to its end.</summary>
+    public void CheckEnd()
+    {
+        Check(_state.Count == 0, $"the queue drains; {_state.Count} are left");
+        foreach (var ((id, recipient), outcome) in _fates)
+        {
+            var isDelivered = _deliveries.ContainsKey((id, recipient));
+            Check(isDelivered || outcome != RecipientOutcome.Delivered, $"{id}/{recipient} is recorded as delivered, so it is");
+            Check(
+                outcome != RecipientOutcome.Bounced || !_wantsNotice[(id, recipient)] || _failureNotices.ContainsKey((id, recipient)),
+                $"the sender of {id}/{recipient} hears that it failed");
+        }
+
+        foreach (var submission in _submissions)
+        {
+            CheckEnd(submission);
+        }
+
+        Check(Disk.Bodies.Count == 0, $"no body is left behind: {string.Join(' ', Disk.Bodies.Keys)}");
+    }
+
+    private void CheckEnd(Submission submission)
+    {
+        var id = submission.Id;
+        for (var recipient = 0; recipient < submission.Envelope.Recipients.Count; recipient++)
+        {
+            var isDelivered = _deliveries.ContainsKey((id, recipient));
+            Check(
+                submission.Answer != SubmissionAnswer.Taken || _fates.ContainsKey((id, recipient)),
+                $"{id}/{recipient} was acknowledged, so it is delivered or bounced");
+            Check(
+                submission.Answer != SubmissionAnswer.TryLater || !isDelivered || _listed.Contains((id, SuspectReason.Answered451)),
+                $"{id}/{recipient} was refused and delivered all the same, so it is listed");
+        }
+
+        Check(
+            !submission.IsReportedUnread || _listed.Contains((id, SuspectReason.Unread250)), $"the 250 of {id} was not read, so it is listed");
+    }
+
+    private void Remember(QueueCommand command)
+    {
+        switch (command)
+        {
+            case EnqueueCommand enqueue:
+                RememberRecipients(enqueue);
+                break;
+            case AttemptStartedCommand started:
+                foreach (var recipient in started.Recipients)
+                {
+                    _starts.Add((started.Id, started.Attempt, recipient));
+                }
+
+                break;
+            case AttemptEndedCommand ended:
+                foreach (var result in ended.Results)
+                {
+                    if (result.Outcome is RecipientOutcome.Delivered or RecipientOutcome.Bounced or RecipientOutcome.Dropped)
+                    {
+                        Check(_fates.TryAdd((ended.Id, result.Recipient), result.Outcome), $"{ended.Id}/{result.Recipient} ends once");
+                    }
+                }
+
+                foreach (var notice in ended.Notices)
+                {
+                    RememberRecipients(notice);
+                }
+
+                break;
+        }
+    }
+
+    private void RememberRecipients(EnqueueCommand enqueue)
+    {
+        for (var i = 0; i < enqueue.Envelope.Recipients.Count; i++)
+        {
+            var notify = enqueue.Envelope.Recipients[i].Notify;
+            _wantsNotice[(enqueue.Id, i)] = !enqueue.Envelope.HasNullSender
+                && (notify == DsnNotify.Unspecified || notify.HasFlag(DsnNotify.Failure));
+        }
+    }
+
+    private static string SubjectOf(QueueCommand command) => command switch
+    {
+        EnqueueCommand c => c.Id.ToString(),
+        AbandonCommand c => c.Id.ToString(),
+        WithdrawCommand c => c.Id.ToString(),
+        ReportUnreadReplyCommand c => c.Id.ToString(),
+        AttemptStartedCommand c => $"{c.Id} attempt {c.Attempt} of {string.Join(',', c.Recipients)}",
+        AttemptEndedCommand c => $"{c.Id} attempt {c.Attempt}: {string.Join(',', c.Results.Select(r => $"{r.Recipient} {r.Outcome}"))}",
+        _ => "",
+    };
+
+    private static void Check(bool holds, string promise)
+    {
+        if (!holds)
+        {
+            throw new BrokenPromiseException(promise);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+namespace Quorumail.Simulation;
+
+/// <summary>A mistake put into the simulated server on purpose: the simulator must find it.</summary>
+public enum PlantedFault
+{
+    None = 0,
+
+    /// <summary>Answers 250 as soon as the body is durable.</summary>
+    AcknowledgesBeforeCommit,
+
+    /// <summary>Proposes Enqueue before the body is durable.</summary>
+    EnqueuesBeforeFsync,
+
+    /// <summary>Sends the final dot without waiting for an accepted start.</summary>
+    SendsDotWithoutStart,
+
+    /// <summary>Records a delivery in doubt as a plain deferral.</summary>
+    ForgetsDoubt,
+
+    /// <summary>Deletes the body when the next hop has taken the message, before that is recorded.</summary>
+    DeletesBodyEarly,
+
+    /// <summary>Does not tell the log that it has begun a new life.</summary>
+    ForgetsItsRestart,
+
+    /// <summary>Does not take back what it has answered 451 for.</summary>
+    ForgetsToWithdraw,
+
+    /// <summary>Records a bounce without its notice.</summary>
+    LosesNotices,
+}
