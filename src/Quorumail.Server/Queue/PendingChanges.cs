@@ -26,6 +26,9 @@ internal sealed class PendingChanges
 
     public List<long> TombstonesForgotten { get; } = [];
 
+    /// <summary>By slot; the latest of a slot holds.</summary>
+    public Dictionary<int, FinishedId> Finished { get; } = [];
+
     public Dictionary<string, long> OwnerEpochs { get; } = new(StringComparer.Ordinal);
 
     /// <summary>The marks, if they have changed.</summary>
@@ -33,7 +36,7 @@ internal sealed class PendingChanges
 
     /// <summary>Number of changes.</summary>
     public int Count => Messages.Count + Bodies.Count + SuspectsListed.Count + SuspectsDropped.Count
-        + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + (Marks is null ? 0 : 1);
+        + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + Finished.Count + (Marks is null ? 0 : 1);
 
     /// <summary>Adds what one command has changed.</summary>
     /// <param name="changes">As collected by <see cref="QueueState.Apply"/> for this command alone.</param>
@@ -68,6 +71,11 @@ internal sealed class PendingChanges
         SuspectsDropped.AddRange(changes.SuspectsDropped);
         TombstonesSet.AddRange(changes.TombstonesSet);
         TombstonesForgotten.AddRange(changes.TombstonesForgotten);
+        foreach (var finished in changes.Finished)
+        {
+            Finished[finished.Slot] = finished;
+        }
+
         foreach (var (owner, epoch) in changes.OwnerEpochs)
         {
             OwnerEpochs[owner] = epoch;
@@ -89,6 +97,7 @@ internal sealed class PendingChanges
         TombstonesSet.Clear();
         TombstonesForgotten.Clear();
         OwnerEpochs.Clear();
+        Finished.Clear();
         Marks = null;
     }
 

@@ -19,6 +19,7 @@ internal sealed class QueueRecordStore
     private const byte TombstoneKind = 3;
     private const byte SuspectKind = 4;
     private const byte MessageKind = 5;
+    private const byte FinishedKind = 6;
     private const int PrefixLength = 5;
     private const int HeadLength = 1 + sizeof(uint) + sizeof(long);
     private const byte HeadVersion = 1;
@@ -54,7 +55,10 @@ internal sealed class QueueRecordStore
                 Read(OwnerEpochKind, QueueEncoding.DecodeOwnerEpoch),
                 Read(TombstoneKind, QueueEncoding.DecodeTombstone),
                 Read(SuspectKind, QueueEncoding.DecodeSuspect),
-                Read(MessageKind, QueueEncoding.DecodeMessage)));
+                Read(MessageKind, QueueEncoding.DecodeMessage))
+            {
+                Finished = Read(FinishedKind, QueueEncoding.DecodeFinished).OrderBy(f => f.Sequence),
+            });
             return (state, applied);
         }
         catch (Exception error) when (error is RocksException or InvalidDataException or NewerFormatException)
@@ -104,6 +108,11 @@ internal sealed class QueueRecordStore
             batch.Delete(family, SequenceKey(Generation, TombstoneKind, sequence, key));
         }
 
+        foreach (var finished in changes.Finished.Values)
+        {
+            batch.Put(family, SequenceKey(Generation, FinishedKind, finished.Slot, key), QueueEncoding.Encode(finished));
+        }
+
         foreach (var ownerEpoch in changes.OwnerEpochs)
         {
             PutOwnerEpoch(batch, Generation, ownerEpoch);
@@ -149,6 +158,10 @@ internal sealed class QueueRecordStore
             case Tombstone tombstone:
                 key = SequenceKey(next, TombstoneKind, tombstone.Sequence, key);
                 batch.Put(_database.Queue, key, QueueEncoding.Encode(tombstone));
+                break;
+            case FinishedId finished:
+                key = SequenceKey(next, FinishedKind, finished.Slot, key);
+                batch.Put(_database.Queue, key, QueueEncoding.Encode(finished));
                 break;
             case KeyValuePair<string, long> ownerEpoch:
                 PutOwnerEpoch(batch, next, ownerEpoch);

@@ -45,6 +45,11 @@ internal static class QueueSnapshot
             await WriteAsync(QueueSnapshotRecord.Kind.Suspect, QueueEncoding.Encode(suspect));
         }
 
+        foreach (var finished in records.Finished)
+        {
+            await WriteAsync(QueueSnapshotRecord.Kind.Finished, QueueEncoding.Encode(finished));
+        }
+
         foreach (var message in records.Messages)
         {
             await WriteAsync(QueueSnapshotRecord.Kind.Message, QueueEncoding.Encode(message));

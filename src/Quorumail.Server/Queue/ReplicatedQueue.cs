@@ -165,7 +165,10 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         {
             index = AppliedIndex;
             records = new QueueRecords(
-                _state.Marks, [.. _state.OwnerEpochs], [.. _state.Tombstones], [.. _state.Suspects], [.. _state.Messages]);
+                _state.Marks, [.. _state.OwnerEpochs], [.. _state.Tombstones], [.. _state.Suspects], [.. _state.Messages])
+            {
+                Finished = [.. _state.Finished],
+            };
         }
 
         await QueueSnapshot.SaveAsync(records, index, destination, token);
@@ -377,6 +380,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         private readonly List<KeyValuePair<string, long>> _ownerEpochs = [];
         private readonly List<Tombstone> _tombstones = [];
         private readonly List<ListedSuspect> _suspects = [];
+        private readonly List<FinishedId> _finished = [];
         private readonly List<QueuedMessage> _messages = [];
         private QueueMarks _marks = QueueMarks.Initial;
 
@@ -395,6 +399,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
                 case Tombstone tombstone:
                     _tombstones.Add(tombstone);
                     break;
+                case FinishedId finished:
+                    _finished.Add(finished);
+                    break;
                 case KeyValuePair<string, long> ownerEpoch:
                     _ownerEpochs.Add(ownerEpoch);
                     break;
@@ -409,6 +416,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
 
         public QueueState Restore() =>
-            QueueState.Restore(new QueueRecords(_marks, _ownerEpochs, _tombstones, _suspects, _messages));
+            QueueState.Restore(new QueueRecords(_marks, _ownerEpochs, _tombstones, _suspects, _messages)
+            {
+                Finished = _finished,
+            });
     }
 }

@@ -109,7 +109,7 @@ public sealed class DeliveryAttemptTests
             from kind in Enum.GetValues<NoticeKind>()
             select NoticePolicy.DeriveId(id, epoch, attempt, recipient, kind);
         Assert.Equal(6000, derived.Distinct().Count());
-        Assert.Equal("06HHGQ2G03PJV6DB", NoticePolicy.DeriveId(id, 0, 1, 0, NoticeKind.Failure).ToString());
+        Assert.Equal("06HHGQ2G00DH75DH", NoticePolicy.DeriveId(id, 0, 1, 0, NoticeKind.Failure).ToString());
     }
 
     private static EnqueueCommand Enqueue(NoticePlan plan) => plan.ToEnqueue(1, new byte[16], BodyTraits.None, [], "me");

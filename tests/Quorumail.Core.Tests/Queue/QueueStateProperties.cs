@@ -56,7 +56,7 @@ public sealed class QueueStateProperties
                 Assert.Equal(before, QueueStore.Dump(state));
             }
         }
-    }, iter: 3000);
+    }, iter: 400);
 
     [Fact]
     public void What_is_persisted_restores_to_the_live_state() =>
@@ -85,7 +85,7 @@ public sealed class QueueStateProperties
                 Assert.Equal(changes.SuspectsListed, restoredChanges.SuspectsListed);
                 Assert.Equal(QueueStore.Dump(live), QueueStore.Dump(restored));
             }
-        }, iter: 1000);
+        }, iter: 400);
 
     [Fact]
     public void The_same_commands_give_the_same_state_and_answers() => QueueCommands.Sequence.Sample(steps =>
@@ -99,7 +99,7 @@ public sealed class QueueStateProperties
         }
 
         Assert.Equal(QueueStore.Dump(first), QueueStore.Dump(second));
-    }, iter: 500);
+    }, iter: 200);
 
     private static void AssertRules(QueueCommand command, Dictionary<QueueId, QueuedMessage> before, QueueState after)
     {

@@ -22,8 +22,10 @@ public sealed class QueueEncodingTests
         {
             var suspect = new ListedSuspect(number, new Suspect(id, text, reason, (SuspectReason)reason, number, text));
             var tombstone = new Tombstone(number, id, number);
-            var marks = new QueueMarks(number, number + 1, number + 2, -1, 7);
+            var marks = new QueueMarks(number, number + 1, number + 2, -1, 7) { NextFinished = number, FinishedFloor = -1 };
+            var finished = new FinishedId(number, 5, id);
             return QueueEncoding.DecodeSuspect(QueueEncoding.Encode(suspect)) == suspect
+                && QueueEncoding.DecodeFinished(QueueEncoding.Encode(finished)) == finished
                 && QueueEncoding.DecodeTombstone(QueueEncoding.Encode(tombstone)) == tombstone
                 && QueueEncoding.DecodeOwnerEpoch(QueueEncoding.Encode(new KeyValuePair<string, long>(text, number)))
                     is var (owner, epoch) && owner == text && epoch == number

@@ -69,6 +69,22 @@ internal static class QueueEncoding
         return new Tombstone(stored.Sequence, Id(stored.IdTime, stored.IdRandom), stored.SetAt);
     }
 
+    public static byte[] Encode(FinishedId finished) => Write(new StoredFinished
+    {
+        IdTime = (ulong)finished.Id.Milliseconds,
+        IdRandom = finished.Id.RandomPart,
+        Sequence = finished.Sequence,
+        Slot = finished.Slot,
+    });
+
+    /// <exception cref="NewerFormatException">A later version wrote it.</exception>
+    /// <exception cref="InvalidDataException">Damaged.</exception>
+    public static FinishedId DecodeFinished(ReadOnlySpan<byte> bytes)
+    {
+        var stored = Read(bytes, StoredFinished.Parser);
+        return new FinishedId(stored.Sequence, stored.Slot, Id(stored.IdTime, stored.IdRandom));
+    }
+
     public static byte[] Encode(KeyValuePair<string, long> ownerEpoch) =>
         Write(new StoredOwnerEpoch { Owner = ownerEpoch.Key, Epoch = ownerEpoch.Value });
 
@@ -87,6 +103,8 @@ internal static class QueueEncoding
         NextTombstone = marks.NextTombstone,
         IdFloor = marks.IdFloor,
         SuspectsOverflowed = marks.SuspectsOverflowed,
+        NextFinished = marks.NextFinished,
+        FinishedFloor = marks.FinishedFloor,
     });
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
@@ -95,7 +113,11 @@ internal static class QueueEncoding
     {
         var stored = Read(bytes, StoredMarks.Parser);
         return new QueueMarks(
-            stored.LastEpoch, stored.NextSuspect, stored.NextTombstone, stored.IdFloor, stored.SuspectsOverflowed);
+            stored.LastEpoch, stored.NextSuspect, stored.NextTombstone, stored.IdFloor, stored.SuspectsOverflowed)
+        {
+            NextFinished = stored.NextFinished,
+            FinishedFloor = stored.FinishedFloor,
+        };
     }
 
     public static byte[] EncodeEnd(long index, long records) =>
