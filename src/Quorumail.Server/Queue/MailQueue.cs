@@ -53,6 +53,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>The name that this node's messages carry as their owner.</summary>
     public string NodeId { get; }
 
+    /// <summary>Disks that hold what is stored in <see cref="Bodies"/>.</summary>
+    public IReadOnlyList<BodyHolder> Holders => _holders;
+
     /// <summary>The bodies on this disk.</summary>
     public BodyStore Bodies { get; }
 

@@ -102,6 +102,13 @@ public sealed class SmtpClientSession
         SayHello();
     }
 
+    /// <summary>Whether an address can be written into a command; what the receiving side accepts can.</summary>
+    public static bool IsSafeAddress(string address)
+    {
+        ArgumentNullException.ThrowIfNull(address);
+        return EnvelopeCommands.IsSafe(address);
+    }
+
     /// <summary>Whether the next hop can take a transaction, by what it offers.</summary>
     public TransactionObstacle ObstacleFor(ClientTransaction transaction)
     {

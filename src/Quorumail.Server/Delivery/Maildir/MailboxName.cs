@@ -48,18 +48,18 @@ public static class MailboxName
         return string.Concat(folder.ToString(0, LengthMax - HashLength - 2), "%-", hash);
     }
 
-    /// <summary>The local part of an address, without its quotes.</summary>
-    public static string LocalPartOf(string address)
+    /// <summary>An address without the quotes of its local part: the mailbox of an address that nobody is named for.</summary>
+    public static string OfAddress(string address)
     {
         ArgumentNullException.ThrowIfNull(address);
         var at = address.LastIndexOf('@');
         var local = at < 0 ? address : address[..at];
         if (local.Length < 2 || local[0] != '"' || local[^1] != '"')
         {
-            return local;
+            return address;
         }
 
-        var plain = new StringBuilder(local.Length);
+        var plain = new StringBuilder(address.Length);
         for (var i = 1; i < local.Length - 1; i++)
         {
             if (local[i] == '\\' && i + 1 < local.Length - 1)
@@ -70,6 +70,6 @@ public static class MailboxName
             plain.Append(local[i]);
         }
 
-        return plain.ToString();
+        return plain.Append(address, local.Length, address.Length - local.Length).ToString();
     }
 }

@@ -40,6 +40,7 @@ internal sealed class SmtpConnection : IAsyncDisposable
         _stream = stream;
         _socket = socket;
         Target = target;
+        Name = target.ToString();
         Session = session;
         _limits = limits;
         Time = time;
@@ -49,6 +50,9 @@ internal sealed class SmtpConnection : IAsyncDisposable
 
     /// <summary>Where it leads.</summary>
     public DeliveryTarget Target { get; }
+
+    /// <summary>Where it leads, as in logs and results.</summary>
+    public string Name { get; }
 
     public SmtpClientSession Session { get; }
 

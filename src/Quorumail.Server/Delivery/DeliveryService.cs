@@ -1,0 +1,366 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Quorumail.Core.Delivery;
+using Quorumail.Core.Mail;
+using Quorumail.Server.Delivery.Dns;
+using Quorumail.Server.Delivery.Maildir;
+using Quorumail.Server.Delivery.Transport;
+using Quorumail.Server.Logging;
+
+namespace Quorumail.Server.Delivery;
+
+/// <summary>
+/// Delivers what the queue holds. Driven by the queue's state: changes go to the scheduler, the scheduler gives jobs, each job
+/// runs to its record. Stopping takes no new jobs, lets those under way end, and cuts them off when the caller's patience ends.
+/// </summary>
+internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
+{
+    /// <summary>Changes taken in one go, so that jobs begin while many wait.</summary>
+    private const int ChangesAtOnce = 256;
+
+    private static readonly TimeSpan LongestSleep = TimeSpan.FromHours(1);
+    private static readonly TimeSpan RecordGrace = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan NotReadyWait = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _gate = new();
+    private readonly IDeliveryQueue _queue;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly DeliverySettings _settings;
+    private readonly DeliveryScheduler _scheduler;
+    private readonly ConnectionPool _pool;
+    private readonly EightBitConverter _converter = new();
+    private readonly MaildirCommitter _committer = new();
+    private readonly SmtpTransport _smtp;
+    private readonly MaildirTransport _maildir;
+    private readonly AttemptRecorder _recorder;
+    private readonly CancellationTokenSource _abort = new();
+    private readonly CancellationTokenSource _giveUp = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ITimer _wake;
+    private long _wakeAt = long.MaxValue;
+    private Task _watching = Task.CompletedTask;
+    private int _running;
+    private bool _isStopping;
+
+    public DeliveryService(
+        DeliverySettings settings, IDeliveryQueue queue, IDnsLookup dns, TimeProvider time, ILoggerFactory loggers, Random random)
+    {
+        _settings = settings;
+        _queue = queue;
+        _time = time;
+        _log = loggers.CreateLogger("delivery");
+        var mailLog = loggers.CreateLogger(MailLog.Category);
+        var policy = new TargetPolicy(settings.HostName, settings.OwnPorts);
+        _scheduler = new DeliveryScheduler(settings.Routes, settings.Retry, settings.Limits, queue.NodeId);
+        _pool = new ConnectionPool(time);
+        _smtp = new SmtpTransport(
+            new MxResolver(dns, policy, random.Next),
+            new SmtpConnector(settings.HelloName, policy, settings.ClientLimits, time, loggers.CreateLogger<SmtpConnector>()),
+            _pool, _converter, queue, settings.Downgrade8Bit, mailLog);
+        _maildir = new MaildirTransport(queue, _committer, settings.MailboxOf);
+        Random = random.NextDouble;
+        _recorder = new AttemptRecorder(
+            queue, new NoticeWriter(queue, settings.Retry, settings.HostName, time), settings, time, Random, mailLog, _log);
+        _wake = time.CreateTimer(static service => ((DeliveryService)service!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Completes, with the error, when the disk of the Maildirs has failed: the node must stop.</summary>
+    public Task<Exception> Failed => _committer.Failed;
+
+    /// <summary>Jobs under way.</summary>
+    public int ActiveJobs
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _scheduler.ActiveJobs;
+            }
+        }
+    }
+
+    private Func<double> Random { get; }
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _watching = WatchAsync(_queue.Changes, _stop.Token);
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Takes no new jobs and waits for those under way; when the token ends they are cut off and recorded as far as that goes quickly.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        lock (_gate)
+        {
+            _isStopping = true;
+            if (_running == 0)
+            {
+                _idle.TrySetResult();
+            }
+        }
+
+        await _stop.CancelAsync();
+        await _watching;
+        try
+        {
+            await _idle.Task.WaitAsync(cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            LogCutOff(_log, ActiveJobs);
+            await _abort.CancelAsync();
+            _giveUp.CancelAfter(RecordGrace);
+            await _idle.Task;
+        }
+
+        await _pool.DisposeAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_idle.Task.IsCompleted)
+        {
+            using var now = new CancellationTokenSource();
+            await now.CancelAsync();
+            await StopAsync(now.Token);
+        }
+
+        await _wake.DisposeAsync();
+        _committer.Dispose();
+        _converter.Dispose();
+        _abort.Dispose();
+        _giveUp.Dispose();
+        _stop.Dispose();
+    }
+
+    private async Task WatchAsync(ChannelReader<Core.Queue.QueueChange> changes, CancellationToken token)
+    {
+        try
+        {
+            while (await changes.WaitToReadAsync(token))
+            {
+                lock (_gate)
+                {
+                    for (var i = 0; i < ChangesAtOnce && changes.TryRead(out var change); i++)
+                    {
+                        if (change.Message is { } message)
+                        {
+                            _scheduler.Observe(message);
+                        }
+                        else
+                        {
+                            _scheduler.Forget(change.Id);
+                        }
+                    }
+                }
+
+                Dispatch();
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Stopping.
+        }
+    }
+
+    private void Wake()
+    {
+        lock (_gate)
+        {
+            _wakeAt = long.MaxValue;
+        }
+
+        Dispatch();
+    }
+
+    /// <summary>Begins all jobs that can begin now, and sets the clock for the next.</summary>
+    private void Dispatch()
+    {
+        lock (_gate)
+        {
+            if (_isStopping)
+            {
+                return;
+            }
+
+            var now = _queue.ClusterTime;
+            if (!_queue.IsReady)
+            {
+                SetClock(now + (long)NotReadyWait.TotalMilliseconds, now);
+                return;
+            }
+
+            while (_scheduler.TryTakeJob(now) is { } job)
+            {
+                _running++;
+                ThreadPool.UnsafeQueueUserWorkItem(
+                    static state => _ = state.Service.RunAsync(state.Job), (Service: this, Job: job), preferLocal: false);
+            }
+
+            if (_scheduler.NextWakeAt is { } next)
+            {
+                SetClock(next, now);
+            }
+        }
+    }
+
+    private void SetClock(long at, long now)
+    {
+        if (at < _wakeAt)
+        {
+            _wakeAt = at;
+            var wait = TimeSpan.FromMilliseconds(Math.Max(1, at - now));
+            _wake.Change(wait < LongestSleep ? wait : LongestSleep, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    /// <summary>Runs a job, then others of the same destination on the same connection as long as it is their turn.</summary>
+    private async Task RunAsync(DeliveryJob first)
+    {
+        SmtpConnection? connection = null;
+        DeliveryJob? job = first;
+        while (job is not null)
+        {
+            var recorded = false;
+            try
+            {
+                var attempt = new DeliveryAttempt(job);
+                connection = await TransportAsync(attempt, connection);
+                recorded = await _recorder.RecordAsync(attempt, _giveUp.Token);
+            }
+            catch (OperationCanceledException) when (_giveUp.IsCancellationRequested)
+            {
+                // The process ends; the next life finds the message as the log has it.
+            }
+            catch (Exception error)
+            {
+                // A job must never be lost, whatever happens: it is offered again.
+                LogJobFailed(_log, job.Message.Id, error);
+            }
+
+            job = Complete(job, recorded, ref connection);
+            if (job is null || !recorded)
+            {
+                Dispatch();
+            }
+        }
+    }
+
+    /// <summary>Ends a job and takes the next one for its connection; without one, the connection goes to the pool.</summary>
+    private DeliveryJob? Complete(DeliveryJob job, bool recorded, ref SmtpConnection? connection)
+    {
+        DeliveryJob? next;
+        lock (_gate)
+        {
+            var now = _queue.ClusterTime;
+            if (!recorded)
+            {
+                ObserveAgain(job.Message.Id);
+            }
+
+            _scheduler.Completed(job, recorded, now);
+            next = connection is not null && !_isStopping && _queue.IsReady ? _scheduler.TryTakeNext(job, now) : null;
+            if (next is null)
+            {
+                if (connection is not null)
+                {
+                    _pool.Return(NextHop.Of(job.Destination), connection);
+                    connection = null;
+                }
+
+                _running--;
+                if (_isStopping && _running == 0)
+                {
+                    _idle.TrySetResult();
+                }
+            }
+        }
+
+        return next;
+    }
+
+    /// <summary>What was refused was planned with an outdated view, perhaps: look at the message as it stands.</summary>
+    private void ObserveAgain(QueueId id)
+    {
+        if (_queue.Find(id) is { } message)
+        {
+            _scheduler.Observe(message);
+        }
+        else
+        {
+            _scheduler.Forget(id);
+        }
+    }
+
+    /// <summary>Makes the attempt; whatever happens, it can be recorded afterwards: what was sent is in doubt, what was not is deferred.</summary>
+    private async Task<SmtpConnection?> TransportAsync(DeliveryAttempt attempt, SmtpConnection? connection)
+    {
+        var start = new AttemptStart(attempt, _queue, _settings.ProposalTimeout, _time);
+        try
+        {
+            connection = await TransportAsync(attempt, start, connection);
+        }
+        catch (Exception error)
+        {
+            LogAttemptFailed(_log, attempt.Job.Message.Id, error);
+            connection = null;
+        }
+
+        try
+        {
+            await start.SettleAsync();
+        }
+        catch (Exception error)
+        {
+            LogAttemptFailed(_log, attempt.Job.Message.Id, error);
+        }
+
+        return connection;
+    }
+
+    private async Task<SmtpConnection?> TransportAsync(DeliveryAttempt attempt, AttemptStart start, SmtpConnection? connection)
+    {
+        if (attempt.Job.Deadline is not null)
+        {
+            return connection;
+        }
+
+        var destination = attempt.Job.Destination;
+        switch (destination.Route.Transport)
+        {
+            case RouteTransport.Discard:
+                attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Delivered, "discarded", "2.0.0", "discard", DeliveryHandover.Final));
+                return null;
+            case RouteTransport.Maildir:
+                await _maildir.DeliverAsync(attempt, _abort.Token);
+                return null;
+            default:
+                var (kept, reach, why) = await _smtp.DeliverAsync(attempt, start, connection, _abort.Token);
+                lock (_gate)
+                {
+                    if (reach == Reach.Reached)
+                    {
+                        _scheduler.Reached(destination, _queue.ClusterTime);
+                    }
+                    else if (reach == Reach.Unreachable)
+                    {
+                        _scheduler.Unreachable(destination, why!, _queue.ClusterTime, Random());
+                    }
+                }
+
+                return kept;
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Error, "a delivery of message {Id} failed unexpectedly")]
+    private static partial void LogAttemptFailed(ILogger log, QueueId id, Exception error);
+
+    [LoggerMessage(2, LogLevel.Error, "a delivery of message {Id} could not be recorded")]
+    private static partial void LogJobFailed(ILogger log, QueueId id, Exception error);
+
+    [LoggerMessage(3, LogLevel.Warning, "{Count} deliveries are cut off: the time to stop is over")]
+    private static partial void LogCutOff(ILogger log, int count);
+}
