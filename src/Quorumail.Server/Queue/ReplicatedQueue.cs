@@ -171,6 +171,12 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             };
         }
 
+        // Sorted, so that equal states have equal snapshots on every node.
+        records = records with
+        {
+            OwnerEpochs = records.OwnerEpochs.OrderBy(epoch => epoch.Key, StringComparer.Ordinal),
+            Messages = records.Messages.OrderBy(message => message.Id),
+        };
         await QueueSnapshot.SaveAsync(records, index, destination, token);
         return index;
     }
@@ -210,6 +216,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             await FlushAsync(CancellationToken.None);
         }
     }
+
+    /// <summary>A write of what is pending when its turn comes.</summary>
+    internal WriteRequest NewWrite(bool needsSync) => new StateWrite(this, needsSync);
 
     private ApplyStatus Apply(QueueCommand? command, long stamp)
     {

@@ -1,0 +1,216 @@
+using CsCheck;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Queue;
+using Quorumail.Server.Queue.Format;
+using Quorumail.Server.Storage;
+using Quorumail.Server.Tests.Storage;
+
+namespace Quorumail.Server.Tests.Queue;
+
+public sealed class ReplicatedQueueTests
+{
+    private static readonly TimeSpan Never = TimeSpan.FromDays(1);
+
+    // Few ids, owners and attempts, so that commands meet.
+    private static readonly Gen<QueueId> FewIds = Gen.UInt[0, 5].Select(n => QueueId.Create(1000, n));
+    private static readonly Gen<string> FewOwners = Gen.Bool.Select(first => first ? "n1" : "n2");
+
+    private static readonly Gen<EnqueueCommand> Enqueue = Gen.Select(
+        FewIds, FewOwners, Gen.Int[1, 2], Gen.Long[1, 200_000], (id, owner, count, size) => new EnqueueCommand(
+            id, new Envelope("a@b", [.. Enumerable.Range(0, count).Select(i => new EnvelopeRecipient($"r{i}@d"))]), size,
+            BodyTraits.None, new byte[16], [new BodyHolder(owner, 1)], owner));
+
+    private static readonly Gen<RecipientResult> Result = Gen.Select(
+        Gen.Int[0, 1], Gen.Int[1, 5], (recipient, outcome) =>
+            new RecipientResult(recipient, (RecipientOutcome)outcome, "reply", "2.0.0", "mx", 5));
+
+    private static readonly Gen<QueueCommand> Command = Gen.Frequency<QueueCommand>(
+        (8, Enqueue.Select(c => (QueueCommand)c)),
+        (1, FewIds.Select(id => (QueueCommand)new AbandonCommand(id))),
+        (1, FewIds.Select(id => (QueueCommand)new WithdrawCommand(id))),
+        (1, FewIds.Select(id => (QueueCommand)new ReportUnreadReplyCommand(id))),
+        (6, Gen.Select(FewIds, Gen.Long[0, 2], Gen.Int[1, 3], Gen.Int[0, 2].Select(which => which == 2 ? [0, 1] : new[] { which }),
+            (id, epoch, attempt, recipients) => (QueueCommand)new AttemptStartedCommand(id, epoch, attempt, recipients))),
+        (8, Gen.Select(FewIds, Gen.Long[0, 2], Gen.Int[1, 3], Result.Array[1, 2], Enqueue.Array[0, 1],
+            (id, epoch, attempt, results, notices) =>
+                (QueueCommand)new AttemptEndedCommand(id, epoch, attempt, results, notices))),
+        (1, FewOwners.Select(owner => (QueueCommand)new OwnerRestartedCommand(owner))));
+
+    /// <summary>An entry's commands, and what happens after it.</summary>
+    private static readonly Gen<(QueueCommand[] Commands, After After)[]> History = Gen.Select(
+        Command.Array[1, 4],
+        Gen.Frequency((12, After.Nothing), (3, After.WriteBehind), (1, After.Flush), (2, After.Crash))).Array[1, 40];
+
+    private enum After
+    {
+        Nothing,
+        WriteBehind,
+        Flush,
+        Crash,
+    }
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public Task A_crash_at_any_moment_and_the_log_give_the_same_queue() => History.SampleAsync(
+        async history =>
+        {
+            using var directory = new TemporaryDirectory();
+            using var steady = new TemporaryDirectory();
+            await using var other = BodyStoreTests.Open(steady);
+            await using var model = new ReplicatedQueue(other, new BodyStore(other), Never, TimeProvider.System);
+            var database = BodyStoreTests.Open(directory);
+            var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+            for (var index = 1; index <= history.Length; index++)
+            {
+                Apply(model, index, history);
+                Apply(queue, index, history);
+                switch (history[index - 1].After)
+                {
+                    case After.WriteBehind:
+                        await database.Commits.WriteAsync(queue.NewWrite(needsSync: false), Token);
+                        break;
+                    case After.Flush:
+                        Assert.Equal(index, await queue.FlushAsync(Token));
+                        break;
+                    case After.Crash:
+                        // What was not written is lost, and the log applies it again.
+                        await database.DisposeAsync();
+                        database = BodyStoreTests.Open(directory);
+                        queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+                        for (var again = (int)queue.AppliedIndex + 1; again <= index; again++)
+                        {
+                            Apply(queue, again, history);
+                        }
+
+                        break;
+                }
+            }
+
+            Assert.Equal(await SnapshotAsync(model), await SnapshotAsync(queue));
+            await queue.DisposeAsync();
+            var restored = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+            Assert.Equal(await SnapshotAsync(model), await SnapshotAsync(restored));
+            await restored.DisposeAsync();
+            await database.DisposeAsync();
+        },
+        iter: 30);
+
+    [Fact]
+    public Task A_snapshot_makes_the_same_queue_elsewhere() => History.SampleAsync(
+        async history =>
+        {
+            using var here = new TemporaryDirectory();
+            using var there = new TemporaryDirectory();
+            await using var first = BodyStoreTests.Open(here);
+            await using var source = new ReplicatedQueue(first, new BodyStore(first), Never, TimeProvider.System);
+            await using var second = BodyStoreTests.Open(there);
+            await using var target = new ReplicatedQueue(second, new BodyStore(second), Never, TimeProvider.System);
+            for (var index = 1; index <= history.Length; index++)
+            {
+                Apply(source, index, history);
+                if (index <= history.Length / 2)
+                {
+                    Apply(target, index, history);
+                }
+            }
+
+            var snapshot = await SnapshotAsync(source);
+            await target.LoadSnapshotAsync(new MemoryStream(snapshot), history.Length, Token);
+            Assert.Equal(history.Length, target.AppliedIndex);
+            Assert.Equal(snapshot, await SnapshotAsync(target));
+            await using var restored = new ReplicatedQueue(second, new BodyStore(second), Never, TimeProvider.System);
+            Assert.Equal(snapshot, await SnapshotAsync(restored));
+        },
+        iter: 20);
+
+    [Fact]
+    public async Task A_damaged_snapshot_is_refused_and_changes_nothing()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+        var history = Command.Array[3].Select(commands => (commands, After.Nothing)).Array[10].Single();
+        for (var index = 1; index <= history.Length; index++)
+        {
+            Apply(queue, index, history);
+        }
+
+        var snapshot = await SnapshotAsync(queue);
+        for (var at = 0; at < snapshot.Length; at += 7)
+        {
+            var damaged = snapshot.ToArray();
+            damaged[at] ^= 4;
+            await Assert.ThrowsAnyAsync<Exception>(async () =>
+                await queue.LoadSnapshotAsync(new MemoryStream(damaged), 99, Token));
+            await Assert.ThrowsAsync<InvalidDataException>(async () =>
+                await queue.LoadSnapshotAsync(new MemoryStream(snapshot, 0, at), 99, Token));
+        }
+
+        Assert.Equal(snapshot, await SnapshotAsync(queue));
+        Assert.Null(database.Health.Failure);
+    }
+
+    [Fact]
+    public async Task A_message_that_comes_and_goes_before_it_is_written_is_never_written()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+        var id = QueueId.Create(1, 1);
+        QueueCommand[] commands =
+        [
+            new EnqueueCommand(id, new Envelope("", [new EnvelopeRecipient("a@b")]), 5, default, new byte[16], [], "n"),
+            new AttemptEndedCommand(id, 0, 1, [new RecipientResult(0, RecipientOutcome.Delivered, "", "", "")], []),
+        ];
+        Apply(queue, 1, [(commands, After.Nothing)]);
+        await queue.FlushAsync(Token);
+        using var iterator = database.Store.Iterate(database.Queue);
+        Assert.False(iterator.Seek([]));
+    }
+
+    [Fact]
+    public async Task The_feed_gives_each_changed_message_once_as_it_stands()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+        var (a, b) = (QueueId.Create(1, 1), QueueId.Create(1, 2));
+        var envelope = new Envelope("", [new EnvelopeRecipient("a@b")]);
+        queue.Publish();
+        var waiting = queue.Feed.WaitToReadAsync(Token).AsTask();
+        Assert.False(waiting.IsCompleted);
+        Apply(queue, 1, [([
+            new EnqueueCommand(a, envelope, 5, default, new byte[16], [], "n"),
+            new EnqueueCommand(b, envelope, 5, default, new byte[16], [], "n"),
+            new AttemptStartedCommand(a, 0, 1, [0]),
+            new WithdrawCommand(b),
+        ], After.Nothing)]);
+        Assert.True(await waiting);
+        Assert.True(queue.Feed.TryRead(out var first));
+        Assert.Equal(a, first.Id);
+        Assert.Equal(RecipientState.Attempting, first.Message!.Recipients[0].State);
+        Assert.True(queue.Feed.TryRead(out var second));
+        Assert.Equal(new QueueChange(b, null), second);
+        Assert.False(queue.Feed.TryRead(out _));
+        queue.Feed.Complete();
+        Assert.False(await queue.Feed.WaitToReadAsync(Token));
+    }
+
+    private static void Apply(ReplicatedQueue queue, int index, (QueueCommand[] Commands, After After)[] history)
+    {
+        var commands = history[index - 1].Commands;
+        var answers = new ReadOnlyMemory<byte>[commands.Length];
+        queue.Apply(
+            index, index * 1000, [.. commands.Select(command => (ReadOnlyMemory<byte>)QueueEncoding.Encode(command))], answers);
+        Assert.All(answers, answer => Assert.Equal(1, answer.Length));
+    }
+
+    private static async Task<byte[]> SnapshotAsync(ReplicatedQueue queue)
+    {
+        using var stream = new MemoryStream();
+        await queue.SaveSnapshotAsync(stream, Token);
+        return stream.ToArray();
+    }
+}
