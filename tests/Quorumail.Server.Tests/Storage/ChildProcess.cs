@@ -19,7 +19,7 @@ internal sealed class ChildProcess : IAsyncDisposable
     {
         _process = process;
         _acked = acked;
-        _output = process.StandardOutput.ReadToEndAsync();
+        _output = process.StandardOutput.ReadToEndAsync(CancellationToken.None);
     }
 
     /// <summary>In a child: its directory. Null in any other process.</summary>
@@ -34,7 +34,7 @@ internal sealed class ChildProcess : IAsyncDisposable
         var program = Path.Combine(
             AppContext.BaseDirectory, typeof(ChildProcess).Assembly.GetName().Name!);
         string[] command = [.. prefix, program, "-explicit", "only", "-method", method];
-        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, UseShellExecute = false };
         start.Environment[DirectoryVariable] = directory;
         return new ChildProcess(Process.Start(start)!, Path.Combine(directory, "acked"));
     }
@@ -73,7 +73,7 @@ internal sealed class ChildProcess : IAsyncDisposable
                     + (_process.HasExited ? await _output : ""));
             }
 
-            await Task.Delay(5);
+            await Task.Delay(5, TestContext.Current.CancellationToken);
         }
     }
 
@@ -81,7 +81,7 @@ internal sealed class ChildProcess : IAsyncDisposable
     public async Task KillAsync()
     {
         _process.Kill(entireProcessTree: true);
-        await _process.WaitForExitAsync();
+        await _process.WaitForExitAsync(CancellationToken.None);
     }
 
     /// <summary>Waits until the child ends by itself.</summary>

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Quorumail.Core.Mail;
 using Quorumail.Server.Storage;
 
@@ -75,7 +74,7 @@ public sealed class CrashTests
                         acks.WriteLine(id);
                     }
                 }
-            })));
+            }, Token)));
         }
         catch (StorageException)
         {
@@ -111,7 +110,7 @@ public sealed class CrashTests
         await WriteAsync(directory, 5);
         await using (var file = File.Open(Log(directory), FileMode.Append))
         {
-            file.Write(new byte[70_000]);
+            await file.WriteAsync(new byte[70_000], Token);
         }
 
         await using var database = BodyStoreTests.Open(directory);

@@ -18,11 +18,11 @@ public sealed class FullDiskTests
         var time = new FakeTimeProvider();
         await using var database = Database.Open(
             new DatabaseOptions { Path = Path.Combine(disk.Path, "data"), FreeSpaceFloor = 100 << 20 }, time, NullLogger.Instance);
-        Assert.True(database.Health.AcceptsMail);
         Assert.Null(database.Health.Reason);
+        Assert.True(database.Health.AcceptsMail);
 
         var filler = Path.Combine(disk.Path, "filler");
-        await File.WriteAllBytesAsync(filler, new byte[110 << 20], Token);
+        await File.WriteAllBytesAsync(filler, new byte[140 << 20], Token);
         time.Advance(TimeSpan.FromSeconds(1));
         Assert.False(database.Health.AcceptsMail);
         Assert.Contains("nearly full", database.Health.Reason, StringComparison.Ordinal);
@@ -105,7 +105,7 @@ public sealed class FullDiskTests
 
         private static int Run(string program, params string[] arguments)
         {
-            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true, UseShellExecute = false })!;
             process.WaitForExit();
             return process.ExitCode;
         }
