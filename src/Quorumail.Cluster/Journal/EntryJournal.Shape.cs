@@ -1,4 +1,4 @@
-using System.Buffers;
+using Microsoft.Win32.SafeHandles;
 using Quorumail.Cluster.Disk;
 
 namespace Quorumail.Cluster.Journal;
@@ -11,30 +11,19 @@ internal sealed partial class EntryJournal
     /// <param name="segmentSize">Bytes of a file.</param>
     /// <param name="stateIndex">Entry up to which the state is; settles a snapshot whose installation was interrupted.</param>
     /// <exception cref="JournalException">The files contradict each other or the state.</exception>
+    /// <exception cref="IOException">Another process has it open, or the disk has failed.</exception>
     public static EntryJournal Open(string directory, int segmentSize, long stateIndex)
     {
         Directory.CreateDirectory(directory);
         Fsync.Directory(Path.GetDirectoryName(Path.GetFullPath(directory))!);
-        JournalMark mark = SettleInstallation(directory, stateIndex);
-        string[] paths = [.. Directory.GetFiles(directory, "*.log").Order(StringComparer.Ordinal)];
-        List<JournalSegment> segments = [];
+        SafeFileHandle owner = File.OpenHandle(Path.Combine(directory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         try
         {
-            for (int i = 0; i < paths.Length; i++)
-            {
-                if (JournalSegment.Open(paths[i], isLast: i == paths.Length - 1) is { } segment)
-                {
-                    segments.Add(segment);
-                }
-            }
-
-            long lastTerm = Recover(segments, mark, directory);
-            CheckAgainstState(segments, mark, stateIndex, directory);
-            return new EntryJournal(directory, segmentSize, mark, segments, lastTerm);
+            return Open(directory, segmentSize, stateIndex, owner);
         }
         catch
         {
-            segments.ForEach(s => s.Dispose());
+            owner.Dispose();
             throw;
         }
     }
@@ -134,6 +123,32 @@ internal sealed partial class EntryJournal
             dropped.ForEach(s => s.Delete());
             File.Delete(Path.Combine(_directory, InstallingName));
             Fsync.Directory(_directory);
+        }
+    }
+
+    private static EntryJournal Open(string directory, int segmentSize, long stateIndex, SafeFileHandle owner)
+    {
+        JournalMark mark = SettleInstallation(directory, stateIndex);
+        string[] paths = [.. Directory.GetFiles(directory, "*.log").Order(StringComparer.Ordinal)];
+        List<JournalSegment> segments = [];
+        try
+        {
+            for (int i = 0; i < paths.Length; i++)
+            {
+                if (JournalSegment.Open(paths[i], isLast: i == paths.Length - 1) is { } segment)
+                {
+                    segments.Add(segment);
+                }
+            }
+
+            long lastTerm = Recover(segments, mark, directory);
+            CheckAgainstState(segments, mark, stateIndex, directory);
+            return new EntryJournal(directory, segmentSize, mark, segments, lastTerm, owner);
+        }
+        catch
+        {
+            segments.ForEach(s => s.Dispose());
+            throw;
         }
     }
 

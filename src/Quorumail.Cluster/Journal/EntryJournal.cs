@@ -1,4 +1,5 @@
 using System.Buffers;
+using Microsoft.Win32.SafeHandles;
 
 namespace Quorumail.Cluster.Journal;
 
@@ -12,6 +13,7 @@ internal sealed partial class EntryJournal : IDisposable
     private const string InstallingName = "mark.installing";
 
     private readonly string _directory;
+    private readonly SafeFileHandle _owner; // Keeps other processes out.
     private readonly int _segmentSize;
     private readonly Thread _writer;
 
@@ -33,9 +35,10 @@ internal sealed partial class EntryJournal : IDisposable
     private Exception? _failure;
     private bool _stopping;
 
-    private EntryJournal(string directory, int segmentSize, JournalMark mark, List<JournalSegment> segments, long lastTerm)
+    private EntryJournal(string directory, int segmentSize, JournalMark mark, List<JournalSegment> segments, long lastTerm, SafeFileHandle owner)
     {
         _directory = directory;
+        _owner = owner;
         _segmentSize = segmentSize;
         _mark = mark;
         _segments = segments;
@@ -60,6 +63,18 @@ internal sealed partial class EntryJournal : IDisposable
 
     /// <summary>Index of the last entry appended, durable or not.</summary>
     public long LastIndex => Volatile.Read(ref _lastIndex);
+
+    /// <summary>Term of the last entry appended, or of the mark.</summary>
+    public long LastTerm
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _lastTerm;
+            }
+        }
+    }
 
     /// <summary>Index of the last entry that is durable.</summary>
     public long DurableIndex => Volatile.Read(ref _durableIndex);
@@ -228,6 +243,7 @@ internal sealed partial class EntryJournal : IDisposable
             segment.Dispose();
         }
 
+        _owner.Dispose();
         FailWaiters(new IOException("The journal is closed."));
     }
 

@@ -1,8 +1,9 @@
 namespace Quorumail.Cluster.Log;
 
 /// <summary>
-/// The state that the log's commands make. Called by the log, one call at a time. No method but the constructor may
-/// throw for what a command holds: an exception here stops the node.
+/// The state that the log's commands make. Called by the log, one call at a time; only <see cref="SaveSnapshotAsync"/>
+/// runs beside the others. No method but the constructor may throw for what a command holds: an exception here stops
+/// the node.
 /// </summary>
 public interface IReplicatedState
 {

@@ -16,6 +16,10 @@ internal sealed class Proposal() : TaskCompletionSource<ProposalResult>(TaskCrea
         {
             _cancellation = token.UnsafeRegister(
                 static state => ((Proposal)state!).TrySetResult(new(ProposalOutcome.Unknown, 0, default, GivenUp)), this);
+            if (Task.IsCompleted)
+            {
+                _cancellation.Unregister(); // It was completed before it could know of the registration.
+            }
         }
     }
 

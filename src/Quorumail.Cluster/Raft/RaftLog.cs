@@ -72,31 +72,16 @@ public sealed class RaftLog : IReplicatedLog
     /// <inheritdoc/>
     public async Task StartAsync(CancellationToken token)
     {
-        Directory.CreateDirectory(_options.Directory);
-        DnsEndPoint self = new(_options.NodeId, _options.Incarnation);
-        _membership = MembershipFile.Open(Path.Combine(_options.Directory, "members"), self);
-        if (!_membership.Members.SetEquals([self]))
+        try
         {
-            throw new NotSupportedException(
-                $"{_options.Directory} belongs to the members {string.Join(", ", _membership.Members)}; this node is {self}, and runs alone.");
+            await StartNodeAsync(token);
+        }
+        finally
+        {
+            // The start may have ended, well or badly, on the applying thread, which is not the caller's to keep.
+            await Task.Yield();
         }
 
-        _journal = EntryJournal.Open(Path.Combine(_options.Directory, "journal"), _options.SegmentBytes, _state.AppliedIndex);
-        _trail = new RaftTrail(
-            new RaftTrailOptions(Path.Combine(_options.Directory, "vote"), _options.SnapshotEntries, _options.SnapshotBytes),
-            _journal,
-            _membership,
-            _state,
-            _applier,
-            Fail);
-        _node = new RaftNode(self, _trail, _logger);
-        await _node.StartAsync(token);
-
-        // An entry of its own term commits whatever an earlier life has left.
-        await _node.ReplicateAsync(new ProposalEntry(Term, default, null), token);
-
-        // That ended on the applying thread, which is not the caller's to keep.
-        await Task.Yield();
         _applier.Clock = new ClusterClock(_time, _applier.LastStamp);
         lock (_lock)
         {
@@ -139,12 +124,12 @@ public sealed class RaftLog : IReplicatedLog
             _proposing = true;
         }
 
+        proposal.WaitNoLongerThan(token);
         if (start)
         {
-            _ = ProposeWaitingAsync();
+            StartProposing();
         }
 
-        proposal.WaitNoLongerThan(token);
         return new ValueTask<ProposalResult>(proposal.Task);
     }
 
@@ -178,6 +163,51 @@ public sealed class RaftLog : IReplicatedLog
 
     private static ValueTask<ProposalResult> RefusedAsync(string reason) =>
         ValueTask.FromResult(new ProposalResult(ProposalOutcome.Refused, 0, default, reason));
+
+    private async Task StartNodeAsync(CancellationToken token)
+    {
+        Directory.CreateDirectory(_options.Directory);
+        DnsEndPoint self = new(_options.NodeId, _options.Incarnation);
+        _membership = MembershipFile.Open(Path.Combine(_options.Directory, "members"), self);
+        if (!_membership.Members.SetEquals([self]))
+        {
+            throw new NotSupportedException(
+                $"{_options.Directory} belongs to the members {string.Join(", ", _membership.Members)}; this node is {self}, and runs alone.");
+        }
+
+        _journal = EntryJournal.Open(Path.Combine(_options.Directory, "journal"), _options.SegmentBytes, _state.AppliedIndex);
+        _trail = new RaftTrail(
+            new RaftTrailOptions(Path.Combine(_options.Directory, "vote"), _options.SnapshotEntries, _options.SnapshotBytes),
+            _journal,
+            _membership,
+            _state,
+            _applier,
+            Fail);
+        if (Term < _journal.LastTerm)
+        {
+            throw new JournalException(
+                $"{_options.Directory}: the vote file knows term {Term}, the journal {_journal.LastTerm}: the vote file is missing or older. This node's disk counts as wiped.");
+        }
+
+        _node = new RaftNode(self, _trail, _logger);
+        await _node.StartAsync(token);
+
+        // An entry of its own term commits whatever an earlier life has left.
+        await _node.ReplicateAsync(new ProposalEntry(Term, default, null), token);
+    }
+
+    private void StartProposing()
+    {
+        if (ExecutionContext.IsFlowSuppressed())
+        {
+            _ = ProposeWaitingAsync();
+            return;
+        }
+
+        // The first proposer's context is no business of those whose commands follow.
+        using AsyncFlowControl flow = ExecutionContext.SuppressFlow();
+        _ = ProposeWaitingAsync();
+    }
 
     // Begins on the thread of the first proposer and goes on where the last entry was applied, until nothing waits.
     private async Task ProposeWaitingAsync()

@@ -40,6 +40,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         : base(new Options { Location = options.VoteDirectory, ChunkSize = 4096 }, IStateMachine.CreateNoOp())
     {
         Disk.Fsync.Directory(options.VoteDirectory);
+        Disk.Fsync.Directory(Path.GetDirectoryName(Path.GetFullPath(options.VoteDirectory))!);
         _options = options;
         _journal = journal;
         _state = state;

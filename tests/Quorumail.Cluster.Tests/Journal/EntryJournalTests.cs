@@ -224,6 +224,17 @@ public sealed class EntryJournalTests : IDisposable
     }
 
     [Fact]
+    public void A_journal_is_open_once()
+    {
+        using (Open())
+        {
+            Assert.Throws<IOException>(() => Open());
+        }
+
+        Open().Dispose();
+    }
+
+    [Fact]
     public void A_record_survives_only_unchanged() =>
         Gen.Select(Gen.Byte.Array[0, 200], Gen.Int[0, 1000], Gen.Byte[1, 255]).Sample((payload, at, change) =>
         {

@@ -239,6 +239,36 @@ public sealed class RaftLogTests : IDisposable
     }
 
     [Fact]
+    public async Task A_missing_vote_file_keeps_the_node_from_starting()
+    {
+        MemoryState state = new();
+        for (int life = 0; life < 3; life++)
+        {
+            await using RaftLog log = await StartAsync(state);
+        }
+
+        Directory.Delete(_directory["vote"], recursive: true);
+
+        JournalException report = await Assert.ThrowsAsync<JournalException>(() => StartAsync(state));
+        Assert.Contains("the vote file knows term 0, the journal 3", report.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_dump_shows_a_running_log()
+    {
+        MemoryState state = new();
+        await using RaftLog log = await StartAsync(state);
+        ProposalResult result = await log.ProposeAsync(Command(77), Token);
+
+        string dump = string.Concat(JournalDump.Render(_directory.Path, describe: c => $"number {BitConverter.ToInt32(c.Span)}"));
+
+        Assert.Contains("forgotten up to 0", dump, StringComparison.Ordinal);
+        Assert.Contains($"{result.Index} term=1", dump, StringComparison.Ordinal);
+        Assert.Contains("bytes=4 number 77", dump, StringComparison.Ordinal);
+        Assert.DoesNotContain("unreadable", dump, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Cluster_time_goes_on_after_a_restart_whatever_the_wall_clock_says()
     {
         ManualTime time = new(new DateTimeOffset(2030, 1, 1, 0, 0, 0, TimeSpan.Zero));
