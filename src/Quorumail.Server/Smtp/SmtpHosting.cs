@@ -1,8 +1,4 @@
 using System.Net;
-using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
@@ -16,7 +12,6 @@ namespace Quorumail.Server.Smtp;
 public static class SmtpHosting
 {
     private const string LoggerCategory = "smtp";
-    private const int ReadBufferMax = 64 * 1024;
 
     /// <summary>Who receives mail here. Each thing that is wrong goes as a sentence into <paramref name="errors"/>.</summary>
     public static RecipientDirectory CreateDirectory(QuorumailOptions options, ICollection<string> errors)
@@ -72,70 +67,24 @@ public static class SmtpHosting
         };
     }
 
-    /// <summary>
-    /// Adds what the listeners share, as <see cref="SmtpServices"/>. Needs <see cref="MailQueue"/>, <see cref="TimeProvider"/>
-    /// and logging.
-    /// </summary>
-    /// <exception cref="InvalidOperationException">The directory has errors; they are the message.</exception>
-    public static IServiceCollection AddSmtp(this IServiceCollection services, QuorumailOptions options)
+    /// <summary>What the listeners share. The caller disposes of what it holds by <see cref="SmtpServer.DisposeAsync"/>.</summary>
+    public static SmtpServices CreateServices(
+        QuorumailOptions options, MailQueue queue, RecipientDirectory directory, TimeProvider time, ILoggerFactory loggers)
     {
         ArgumentNullException.ThrowIfNull(options);
-        var errors = new List<string>();
-        var directory = CreateDirectory(options, errors);
-        if (errors.Count > 0)
-        {
-            throw new InvalidOperationException(string.Join(Environment.NewLine, errors));
-        }
-
+        ArgumentNullException.ThrowIfNull(queue);
         var receiving = CreateReceivingOptions(options.Server);
-        services.AddSingleton(directory);
-        services.AddSingleton<PasswordVerifier>();
-        services.AddSingleton(provider => new SmtpConnections(receiving, provider.GetRequiredService<TimeProvider>()));
-        services.AddSingleton(provider => new MessageIntake(
-            provider.GetRequiredService<MailQueue>().Bodies,
-            provider.GetRequiredService<MailQueue>().Health,
-            provider.GetRequiredService<MailQueue>(),
-            provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILoggerFactory>().CreateLogger(LoggerCategory)));
-        if (options.Tls.IsConfigured)
-        {
-            services.AddSingleton(provider => new ServerCertificate(
-                options.Tls.Cert,
-                options.Tls.Key,
-                provider.GetRequiredService<TimeProvider>(),
-                provider.GetRequiredService<ILoggerFactory>().CreateLogger(LoggerCategory)));
-        }
-
-        services.AddSingleton(provider => new SmtpServices(
+        var log = loggers.CreateLogger(LoggerCategory);
+        return new SmtpServices(
             receiving,
             directory,
-            provider.GetRequiredService<MessageIntake>(),
-            provider.GetRequiredService<SmtpConnections>(),
-            provider.GetRequiredService<PasswordVerifier>(),
-            new MessageRateLimiter(receiving.MessagesPerMinuteMax, provider.GetRequiredService<TimeProvider>()),
-            provider.GetService<ServerCertificate>(),
-            provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILoggerFactory>().CreateLogger(MailLog.Category),
-            provider.GetRequiredService<ILoggerFactory>().CreateLogger(LoggerCategory)));
-        services.Configure<SocketTransportOptions>(Tune);
-        return services;
-    }
-
-    /// <summary>Listens for SMTP.</summary>
-    public static void ListenSmtp(this KestrelServerOptions kestrel, SmtpServices services, SmtpListener listener)
-    {
-        ArgumentNullException.ThrowIfNull(kestrel);
-        ArgumentNullException.ThrowIfNull(listener);
-        var handler = new SmtpConnectionHandler(services, listener);
-        kestrel.Listen(listener.EndPoint, endPoint => endPoint.Run(handler.OnConnectedAsync));
-    }
-
-    /// <summary>Sets the socket transport up for many small exchanges.</summary>
-    public static void Tune(SocketTransportOptions transport)
-    {
-        ArgumentNullException.ThrowIfNull(transport);
-        transport.MaxReadBufferSize = ReadBufferMax;
-        transport.UnsafePreferInlineScheduling = true;
-        transport.NoDelay = true;
+            new MessageIntake(queue.Bodies, queue.Health, queue, time, log),
+            new SmtpConnections(receiving, time),
+            new PasswordVerifier(directory),
+            new MessageRateLimiter(receiving.MessagesPerMinuteMax, time),
+            options.Tls.IsConfigured ? new ServerCertificate(options.Tls.Cert, options.Tls.Key, time, log) : null,
+            time,
+            loggers.CreateLogger(MailLog.Category),
+            log);
     }
 }

@@ -2,13 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Mail;
@@ -25,7 +18,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
 {
     private readonly TemporaryDirectory _directory = new();
     private Database _database = null!;
-    private WebApplication _application = null!;
+    private SmtpServer _server = null!;
 
     private SmtpTestServer()
     {
@@ -84,15 +77,8 @@ internal sealed class SmtpTestServer : IAsyncDisposable
             new SmtpService("mx.test", role, limits ?? SmtpLimits.Default),
             implicitTls,
             OffersStartTls: !implicitTls);
-        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.Logging.ClearProviders();
-        builder.Services.Configure<SocketTransportOptions>(SmtpHosting.Tune);
-        builder.WebHost.UseKestrelCore();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenSmtp(server.Services, listener));
-        server._application = builder.Build();
-        await server._application.StartAsync();
-        var addresses = server._application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!;
-        server.EndPoint = new IPEndPoint(IPAddress.Loopback, new Uri(addresses.Addresses.First()).Port);
+        server._server = await SmtpServer.StartAsync(server.Services, [listener], NullLoggerFactory.Instance, CancellationToken.None);
+        server.EndPoint = server._server.EndPoints[0].EndPoint;
         return server;
     }
 
@@ -140,14 +126,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        using var cut = new CancellationTokenSource(TimeSpan.FromSeconds(1));
-        await Services.Connections.DrainAsync(cut.Token);
-        await _application.StopAsync();
-        await _application.DisposeAsync();
-        await Services.Intake.DisposeAsync();
-        Services.Connections.Dispose();
-        Services.Passwords.Dispose();
-        Services.Certificate?.Dispose();
+        await _server.DisposeAsync();
         await _database.DisposeAsync();
         _directory.Dispose();
     }
