@@ -1,7 +1,14 @@
 using System.Net;
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
+using Quorumail.Core.Mail;
 using Quorumail.Server.Configuration;
+using Quorumail.Server.Delivery;
+using Quorumail.Server.Delivery.Dns;
 using Quorumail.Server.Http;
+using Quorumail.Server.Queue;
+using Quorumail.Server.Smtp;
+using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Hosting;
 
@@ -15,12 +22,17 @@ internal sealed class MailServer : IAsyncDisposable
     private readonly ILoggerFactory _logs;
     private readonly ServerStatus _status;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TimeProvider _clock;
     private HttpServer? _http;
+    private MailQueue? _queue;
+    private DeliveryService? _delivery;
+    private SmtpServer? _smtp;
 
     public MailServer(QuorumailOptions options, ILoggerFactory logs, TimeProvider clock)
     {
         _options = options;
         _logs = logs;
+        _clock = clock;
         _status = new ServerStatus(clock);
     }
 
@@ -28,7 +40,7 @@ internal sealed class MailServer : IAsyncDisposable
     public Task<Exception> Failed => _failed.Task;
 
     /// <summary>The SMTP listeners with their real ports.</summary>
-    public IReadOnlyList<(IPEndPoint EndPoint, ListenerOptions Listener)> SmtpEndPoints => [];
+    public IReadOnlyList<(IPEndPoint EndPoint, ListenerOptions Listener)> SmtpEndPoints { get; private set; } = [];
 
     /// <summary>The HTTP listener with its real port.</summary>
     public IPEndPoint HttpEndPoint => _http!.EndPoint;
@@ -36,23 +48,129 @@ internal sealed class MailServer : IAsyncDisposable
     /// <summary>Starts everything. Throws <see cref="StartException"/> if that can't be.</summary>
     public async Task StartAsync(CancellationToken token)
     {
+        var errors = new List<string>();
+        var directory = SmtpHosting.CreateDirectory(_options, errors);
+        if (errors.Count > 0)
+        {
+            throw new StartException(string.Join("; ", errors));
+        }
+
         await StartHttpAsync(token);
+        _status.SetPhase("recovering the queue");
+        await OpenQueueAsync(token);
+        await StartDeliveryAsync(directory, token);
+        await StartSmtpAsync(directory, token);
+        _status.SetPhase(null);
     }
 
     /// <summary>Stops everything within the bound.</summary>
     public async Task StopAsync()
     {
         _status.SetPhase("stopping");
+        using var bound = new CancellationTokenSource(_options.Server.ShutdownTimeout, _clock);
+        if (_smtp is not null)
+        {
+            await _smtp.StopAsync(bound.Token);
+        }
+
+        if (_delivery is not null)
+        {
+            await _delivery.StopAsync(bound.Token);
+        }
+
         await DisposeAsync();
     }
 
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _smtp, null) is { } smtp)
+        {
+            await smtp.DisposeAsync();
+        }
+
+        if (Interlocked.Exchange(ref _delivery, null) is { } delivery)
+        {
+            await delivery.DisposeAsync();
+        }
+
+        if (Interlocked.Exchange(ref _queue, null) is { } queue)
+        {
+            await queue.DisposeAsync();
+        }
+
         if (Interlocked.Exchange(ref _http, null) is { } http)
         {
             await http.DisposeAsync();
         }
     }
+
+    private async Task OpenQueueAsync(CancellationToken token)
+    {
+        var queueOptions = new MailQueueOptions
+        {
+            Database = new DatabaseOptions { Path = _options.Storage.Path, FreeSpaceFloor = _options.Storage.MinFree },
+            NodeId = _options.Cluster.NodeId.Length > 0 ? _options.Cluster.NodeId : null,
+        };
+        MailQueue queue;
+        try
+        {
+            queue = await MailQueue.OpenAsync(queueOptions, _clock, _logs, token);
+        }
+        catch (Exception exception) when (exception is StorageException or IOException or UnauthorizedAccessException)
+        {
+            throw new StartException(exception.Message, exception);
+        }
+
+        _queue = queue;
+        _ = ReportFailureAsync(queue.Failed);
+        _status.Open(
+            new QueueView(() => queue.Counts, queue.Messages, queue.Suspects, () => queue.CommitIndex, () => queue.AppliedIndex),
+            () => queue.IsReady ? null : "the log can't commit",
+            () => queue.Health.Reason);
+    }
+
+    private async Task StartDeliveryAsync(RecipientDirectory directory, CancellationToken token)
+    {
+        _delivery = new DeliveryService(
+            DeliverySettings.Of(_options, directory.MailboxOf),
+            new LocalDeliveryQueue(_queue!),
+            new DnsLookup(_options.Delivery.DnsServers),
+            _clock,
+            _logs,
+            Random.Shared);
+        _ = ReportFailureAsync(_delivery.Failed);
+        await _delivery.StartAsync(token);
+    }
+
+    private async Task StartSmtpAsync(RecipientDirectory directory, CancellationToken token)
+    {
+        var listeners = SmtpHosting.CreateListeners(_options);
+        SmtpServices services;
+        try
+        {
+            services = SmtpHosting.CreateServices(_options, _queue!, directory, _clock, _logs);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or CryptographicException)
+        {
+            throw new StartException($"[tls] cert {_options.Tls.Cert} and key {_options.Tls.Key} can't be used: {exception.Message}", exception);
+        }
+
+        try
+        {
+            _smtp = await SmtpServer.StartAsync(services, listeners, _logs, token);
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            await services.Intake.DisposeAsync();
+            throw StartException.FromListening(
+                exception,
+                [.. listeners.Select((listener, index) => (listener.EndPoint, index == 0 ? "[server] port" : $"[[listeners]] {index}"))]);
+        }
+
+        SmtpEndPoints = [.. _smtp.EndPoints.Zip(_options.EffectiveListeners, (bound, listener) => (bound.EndPoint, listener))];
+    }
+
+    private async Task ReportFailureAsync(Task<Exception> failed) => _failed.TrySetResult(await failed);
 
     private async Task StartHttpAsync(CancellationToken token)
     {

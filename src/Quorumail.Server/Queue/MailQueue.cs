@@ -84,6 +84,12 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Milliseconds; the time of all schedules.</summary>
     public long ClusterTime => _log.ClusterTime;
 
+    /// <summary>Index of the latest log entry known to be committed.</summary>
+    public long CommitIndex => _log.CommitIndex;
+
+    /// <summary>Index of the latest log entry that the queue has applied.</summary>
+    public long AppliedIndex => _log.AppliedIndex;
+
     /// <summary>Whether proposals can commit now.</summary>
     public bool IsReady => _log.IsReady && !Failed.IsCompleted;
 
