@@ -3,6 +3,7 @@ using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Raft;
+using Quorumail.LogBench;
 
 // Proposals through the log alone, each fsynced: latency, throughput and CPU by number of proposers.
 // Usage: Quorumail.LogBench [directory] [proposers,…] [seconds] [bytes]
@@ -58,19 +59,4 @@ async Task<string> MeasureAsync(RaftLog log, int count, TimeSpan duration)
     return string.Create(
         CultureInfo.InvariantCulture,
         $"{count,9} {all.Length / seconds,10:F0} {(log.CommitIndex - firstIndex) / seconds,9:F0} {all[all.Length / 2],7:F2} {all[(int)(all.Length * 0.99)],7:F2} {used / all.Length,14:F1}");
-}
-
-/// <summary>Keeps nothing, so that the log alone is measured.</summary>
-internal sealed class NoState : IReplicatedState
-{
-    public long AppliedIndex { get; private set; }
-
-    public void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers) =>
-        AppliedIndex = index;
-
-    public ValueTask<long> FlushAsync(CancellationToken token) => ValueTask.FromResult(AppliedIndex);
-
-    public ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token) => ValueTask.FromResult(AppliedIndex);
-
-    public ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token) => ValueTask.CompletedTask;
 }
