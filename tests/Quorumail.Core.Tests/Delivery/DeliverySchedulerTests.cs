@@ -245,36 +245,6 @@ public sealed class DeliverySchedulerTests
             Assert.Equal((0, 0), (scheduler.MessageCount, scheduler.DestinationCount));
         }, iter: 300);
 
-    [Fact]
-    public void Half_a_million_messages_cost_little_memory_and_time()
-    {
-        const int Count = 500_000;
-        var messages = new QueuedMessage[Count];
-        for (var i = 0u; i < Count; i++)
-        {
-            messages[i] = QueuedMessages.New(i, $"a@d{i % 5000}").Deferred(1, Start + i % 10_000);
-        }
-
-        var before = GC.GetTotalMemory(true);
-        var scheduler = Scheduler();
-        foreach (var message in messages)
-        {
-            scheduler.Observe(message);
-        }
-
-        var octets = (GC.GetTotalMemory(true) - before) / Count;
-        Assert.True(octets < 400, $"{octets} octets a message");
-        TestContext.Current.TestOutputHelper?.WriteLine($"{octets} octets a message");
-        for (var i = 0; i < Count; i++)
-        {
-            var job = scheduler.TryTakeJob(Start + 20_000)!;
-            scheduler.Forget(job.Message.Id);
-            scheduler.Completed(job, recorded: true, Start + 20_000);
-        }
-
-        Assert.Equal(0, scheduler.MessageCount);
-    }
-
     private static void End(
         DeliveryScheduler scheduler, Dictionary<QueueId, QueuedMessage> queue, List<DeliveryJob> active, Random random, long now)
     {

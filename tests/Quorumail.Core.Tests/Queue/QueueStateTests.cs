@@ -176,27 +176,6 @@ public sealed class QueueStateTests
         Assert.Empty(_state.Suspects);
     }
 
-    [Fact]
-    public void Half_a_million_messages_fit_in_memory()
-    {
-        const int Count = 500_000;
-        var before = GC.GetTotalMemory(true);
-        for (var i = 0; i < Count; i++)
-        {
-            var id = QueueId.Create(10_000 + i / 10, (uint)i);
-            var envelope = new Envelope("sender@" + "example.org", [new EnvelopeRecipient($"recipient{i}@destination{i % 1000}.example")]);
-            Apply(new EnqueueCommand(id, envelope, 4096, BodyTraits.None, new byte[16], [new BodyHolder(new string('a', 1), 1)], new string('a', 1)));
-            Apply(new AttemptEndedCommand(id, 0, 1, [new RecipientResult(
-                0, RecipientOutcome.Deferred, string.Concat("connection ", "refused"), new string("4.4.1"), $"mx{i % 1000}.example:25", 1)], []));
-            _changes.Clear();
-        }
-
-        var octets = GC.GetTotalMemory(true) - before;
-        Assert.Equal(Count, _state.Counts.Deferred);
-        Assert.True(octets < 500_000_000, $"{octets / Count} octets a message");
-        TestContext.Current.TestOutputHelper?.WriteLine($"{octets / Count} octets a message");
-    }
-
     private ApplyStatus Apply(QueueCommand command) => _state.Apply(command, _stamp++, _changes);
 
     private static EnqueueCommand Message(QueueId id) => new(
