@@ -1,12 +1,12 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using Quorumail.Core.Mail;
 using Quorumail.Server.Storage;
+using Quorumail.Server.Storage.Rocks;
 
 namespace Quorumail.StorageBench;
 
-/// <summary>Writers that each write one body after the other.</summary>
-internal sealed class BodyLoad
+/// <summary>Writes bodies, and deletes each when a number of younger ones are there.</summary>
+internal sealed class BodyLoad : Load
 {
     private static long _ids;
 
@@ -15,54 +15,34 @@ internal sealed class BodyLoad
     private readonly byte[] _octets;
     private readonly int _lag;
     private readonly ConcurrentQueue<QueueId> _written = new();
-    private readonly List<double>[] _milliseconds;
 
     public BodyLoad(Database database, int size, int writers, int lag)
+        : base(writers)
     {
         _database = database;
         _bodies = new BodyStore(database);
         _octets = new byte[size];
         new Random(size).NextBytes(_octets);
         _lag = lag;
-        _milliseconds = Enumerable.Range(0, writers).Select(_ => new List<double>()).ToArray();
     }
 
-    public long Count => _milliseconds.Sum(list => (long)list.Count);
-
-    public double Percentile(double part)
+    protected override async Task DoAsync()
     {
-        var all = _milliseconds.SelectMany(list => list).Order().ToArray();
-        return all[(int)(part * (all.Length - 1))];
-    }
-
-    public async Task<TimeSpan> RunAsync(TimeSpan duration)
-    {
-        var watch = Stopwatch.StartNew();
-        await Task.WhenAll(_milliseconds.Select(list => Task.Run(() => WriteAsync(list, watch, duration))));
-        return watch.Elapsed;
-    }
-
-    private async Task WriteAsync(List<double> milliseconds, Stopwatch watch, TimeSpan duration)
-    {
-        while (watch.Elapsed < duration)
+        var number = Interlocked.Increment(ref _ids);
+        var id = QueueId.Create(1_700_000_000_000 + (number / 10), (uint)number);
+        await using (var writer = _bodies.Begin(id, _octets.Length))
         {
-            var from = Stopwatch.GetTimestamp();
-            var id = QueueId.Create(1_700_000_000_000 + watch.ElapsedMilliseconds, (uint)Interlocked.Increment(ref _ids));
-            await using (var writer = _bodies.Begin(id, _octets.Length))
-            {
-                await writer.WriteAsync(_octets, CancellationToken.None);
-                await writer.CompleteAsync(CancellationToken.None);
-            }
+            await writer.WriteAsync(_octets, CancellationToken.None);
+            await writer.CompleteAsync(CancellationToken.None);
+        }
 
-            milliseconds.Add(Stopwatch.GetElapsedTime(from).TotalMilliseconds);
-            _written.Enqueue(id);
-            if (_lag >= 0 && _written.Count > _lag && _written.TryDequeue(out var old))
-            {
-                // Nobody waits for a deletion.
+        _written.Enqueue(id);
+        if (_lag >= 0 && _written.Count > _lag && _written.TryDequeue(out var old))
+        {
+            // Nobody waits for a deletion.
 #pragma warning disable CA2012
-                _ = _database.Commits.WriteAsync(new BodyDeletion(_bodies, old, _octets.Length), CancellationToken.None);
+            _ = _database.Commits.WriteAsync(new BodyDeletion(_bodies, old, _octets.Length), CancellationToken.None);
 #pragma warning restore CA2012
-            }
         }
     }
 
@@ -72,6 +52,6 @@ internal sealed class BodyLoad
 
         public override int ByteCount => 16;
 
-        public override void AddTo(Server.Storage.Rocks.RocksBatch batch) => bodies.AddDeletion(batch, id, size);
+        public override void AddTo(RocksBatch batch) => bodies.AddDeletion(batch, id, size);
     }
 }

@@ -74,6 +74,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Messages whose Enqueue did not end well and that are not yet known to be out of the queue.</summary>
     public int RetractionCount => _retractions.Count;
 
+    /// <summary>Syncs of the database so far; the log's come on top.</summary>
+    public long BodySyncs => _database.Commits.Syncs;
+
     /// <summary>
     /// For delivery, one reader: first every message found at start, oldest first, then what changes. A message that
     /// changes several times between two reads comes once, as it then stands; one whose <see cref="QueueChange.Message"/>

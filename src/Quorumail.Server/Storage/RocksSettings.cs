@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Quorumail.Server.Storage;
 
-/// <summary>How the database is tuned, in RocksDB's own option names. The figures behind it: docs/benchmarks.md.</summary>
+/// <summary>How the database is tuned, in RocksDB's own option names. Measured by bench/Quorumail.StorageBench.</summary>
 internal static class RocksSettings
 {
     /// <summary>Options of the database as a whole.</summary>
