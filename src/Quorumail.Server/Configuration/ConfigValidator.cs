@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using Quorumail.Core.Smtp.Authentication;
+using Quorumail.Server.Smtp;
 
 namespace Quorumail.Server.Configuration;
 
@@ -12,8 +12,6 @@ internal sealed class ConfigValidator(
     IReadOnlyDictionary<string, string> sources,
     List<string> warnings)
 {
-    private const int MaxAliasDepth = 10;
-
     private readonly List<ConfigProblem> _problems = [];
 
     /// <summary>Checks everything.</summary>
@@ -25,8 +23,7 @@ internal sealed class ConfigValidator(
         CheckListeners();
         CheckRoutes();
         CheckQueue();
-        CheckUsers();
-        CheckAliases();
+        CheckDirectory();
         CheckCluster();
         return _problems;
     }
@@ -251,82 +248,41 @@ internal sealed class ConfigValidator(
         }
     }
 
-    private void CheckUsers()
+    /// <summary>Users and aliases are judged by the directory that will serve them.</summary>
+    private void CheckDirectory()
     {
+        var errors = new List<string>();
+        _ = SmtpHosting.CreateDirectory(options, errors);
+        foreach (var error in errors)
+        {
+            var colon = error.IndexOf(": ", StringComparison.Ordinal);
+            var (subject, fault) = (error[..colon], error[(colon + 2)..]);
+            var key = subject.StartsWith("alias ", StringComparison.Ordinal)
+                ? $"aliases.{subject["alias ".Length..]}"
+                : UserKey(subject["user ".Length..]);
+            Report(key, null, fault, key.StartsWith("aliases", StringComparison.Ordinal)
+                ? "Let aliases end at users, at addresses of users, or at addresses elsewhere."
+                : "Correct the user's entry.");
+        }
+
         var names = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
-        var addresses = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var user in options.Users.Where(user => !names.Add(user.Name)))
+        {
+            Report(UserKey(user.Name), user.Name, "appears twice", "Give each user a name of its own.");
+        }
+    }
+
+    private string UserKey(string name)
+    {
         for (var i = 0; i < options.Users.Count; i++)
         {
-            var user = options.Users[i];
-            var name = Numbered("users", i);
-            if (user.Name is "." or ".." || user.Name.AsSpan().ContainsAny("/\\ \0"))
+            if (string.Equals(options.Users[i].Name, name, StringComparison.Ordinal))
             {
-                Report($"{name}.name", user.Name, "can't be the name of a mailbox", "Use letters, digits, dots and hyphens.");
-            }
-
-            if (!names.Add(user.Name))
-            {
-                Report($"{name}.name", user.Name, "appears twice", "Give each user a name of its own.");
-            }
-
-            if (user.PasswordHash.Length > 0 && !PasswordHash.TryParse(user.PasswordHash, out _))
-            {
-                Report($"{name}.password_hash", "********", "is not valid", "Write what smtp-server password prints.");
-            }
-
-            foreach (var address in user.Addresses)
-            {
-                if (address.IndexOf('@', StringComparison.Ordinal) is <= 0 || address.EndsWith('@'))
-                {
-                    Report($"{name}.addresses", address, "is not valid", "It must be local-part@domain.");
-                }
-                else if (!addresses.TryAdd(address, user.Name))
-                {
-                    Report($"{name}.addresses", address, $"belongs to {addresses[address]} already", "Use [aliases] for an address of several people.");
-                }
-                else if (!options.EffectiveLocalDomains.Contains(address[(address.LastIndexOf('@') + 1)..], StringComparer.OrdinalIgnoreCase))
-                {
-                    Report($"{name}.addresses", address, "is not in a local domain", "Add its domain to [server] local_domains.");
-                }
-            }
-        }
-    }
-
-    private void CheckAliases()
-    {
-        foreach (var alias in options.Aliases.Keys)
-        {
-            if (Depth(alias, []) is { } fault)
-            {
-                Report($"aliases.{alias}", null, fault, "Let aliases end at mailboxes or addresses elsewhere.");
-            }
-        }
-    }
-
-    private string? Depth(string alias, List<string> path)
-    {
-        if (path.Contains(alias, StringComparer.OrdinalIgnoreCase))
-        {
-            return $"leads to itself ({string.Join(" → ", path)} → {alias})";
-        }
-
-        if (path.Count >= MaxAliasDepth)
-        {
-            return string.Create(CultureInfo.InvariantCulture, $"leads through more than {MaxAliasDepth} aliases");
-        }
-
-        // A mailbox may stand among its own targets: "keep a copy" is no cycle.
-        path.Add(alias);
-        foreach (var target in options.Aliases.TryGetValue(alias, out var targets) ? targets : [])
-        {
-            if (!target.Equals(alias, StringComparison.OrdinalIgnoreCase) && Depth(target, path) is { } fault)
-            {
-                return fault;
+                return $"{Numbered("users", i)}.name";
             }
         }
 
-        path.RemoveAt(path.Count - 1);
-        return null;
+        return "users";
     }
 
     private void CheckCluster()

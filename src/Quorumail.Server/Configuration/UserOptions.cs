@@ -11,6 +11,6 @@ public sealed record UserOptions
     [ConfigKey(IsSecret = true)]
     public string PasswordHash { get; init; } = "";
 
-    /// <summary>Addresses whose mail goes to this mailbox and that the user may send from.</summary>
+    /// <summary>Addresses whose mail goes to this mailbox and that the user may send from. Default: the name at every local domain.</summary>
     public IReadOnlyList<string> Addresses { get; init; } = [];
 }

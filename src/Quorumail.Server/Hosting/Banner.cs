@@ -20,16 +20,22 @@ internal static partial class Banner
         LogVersion(log, ServerStatus.Version, options.Server.Hostname, loaded.File ?? "none, defaults only");
         foreach (var (endPoint, listener) in server.SmtpEndPoints)
         {
-            LogListener(log, endPoint, listener.Role.ToString().ToLowerInvariant(), listener.Tls.ToString().ToLowerInvariant());
+            LogListener(
+                log,
+                endPoint,
+                listener.Role.ToString().ToLowerInvariant(),
+                options.Tls.IsConfigured ? listener.Tls.ToString().ToLowerInvariant() : "none (no certificate)");
         }
 
         LogHttp(log, server.HttpEndPoint, options.Http.Token.Length > 0 ? "with the token" : "without a token, on this machine only");
-        LogData(log, Path.GetFullPath(options.Storage.Path));
-        if (server.SmtpEndPoints.Count > 0)
+        if (server.HealthEndPoint is { } health)
         {
-            var port = server.SmtpEndPoints[0].EndPoint.Port;
-            LogTry(log, port);
+            LogHealth(log, health);
         }
+
+        LogData(log, Path.GetFullPath(options.Storage.Path), server.Recovered);
+        LogDurability(log);
+        LogTry(log, server.SmtpEndPoints[0].EndPoint.Port, options.Storage.EffectiveMaildirPath);
     }
 
     [LoggerMessage(LogLevel.Warning, "{Warning}")]
@@ -44,9 +50,15 @@ internal static partial class Banner
     [LoggerMessage(LogLevel.Information, "HTTP on {EndPoint}: /healthz /readyz /metrics /api/queue, {Token}")]
     private static partial void LogHttp(ILogger log, IPEndPoint endPoint, string token);
 
-    [LoggerMessage(LogLevel.Information, "data in {Path}; 250 means: message and envelope are fsynced on this one disk")]
-    private static partial void LogData(ILogger log, string path);
+    [LoggerMessage(LogLevel.Information, "health and metrics also on {EndPoint}")]
+    private static partial void LogHealth(ILogger log, IPEndPoint endPoint);
 
-    [LoggerMessage(LogLevel.Information, "try: curl smtp://127.0.0.1:{Port} --mail-from you@example.org --mail-rcpt postmaster@localhost -T README.md")]
-    private static partial void LogTry(ILogger log, int port);
+    [LoggerMessage(LogLevel.Information, "data in {Path}, {Count} messages in the queue")]
+    private static partial void LogData(ILogger log, string path, int count);
+
+    [LoggerMessage(LogLevel.Information, "durability: one node; 250 means that message and envelope are fsynced on this disk")]
+    private static partial void LogDurability(ILogger log);
+
+    [LoggerMessage(LogLevel.Information, "to try it: echo Hello | curl --crlf smtp://127.0.0.1:{Port} --mail-from you@example.org --mail-rcpt postmaster@localhost -T - ; ls {Maildir}/postmaster/new")]
+    private static partial void LogTry(ILogger log, int port, string maildir);
 }

