@@ -2,8 +2,6 @@ using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Delivery;
-using Quorumail.Core.Delivery.Client;
-using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery;
@@ -272,7 +270,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
         if (downgrade == EightBitDowngrade.Convert)
         {
             Assert.True(Ascii.IsValid(_peer.Messages[0]));
-            using var arrived = MimeKit.MimeMessage.Load(new MemoryStream(Encoding.ASCII.GetBytes(_peer.Messages[0])), TestContext.Current.CancellationToken);
+            using var arrived = await MimeKit.MimeMessage.LoadAsync(new MemoryStream(Encoding.ASCII.GetBytes(_peer.Messages[0])), TestContext.Current.CancellationToken);
             Assert.Equal("Bücher\r\n", arrived.TextBody!.ReplaceLineEndings("\r\n"));
         }
         else if (downgrade == EightBitDowngrade.Pass)

@@ -23,12 +23,12 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
         new Route { Match = "*", Transport = transport, Host = "localhost", Port = _peer.Port, Tls = tls, UserName = user, Password = "secret" }, "");
 
     private Task<ConnectResult> Connect(
-        NextHop hop, SmtpClientLimits? limits = null, X509Certificate2? root = null, CancellationToken abort = default) =>
+        NextHop hop, SmtpClientLimits? limits = null, X509Certificate2? root = null, CancellationTokenSource? stop = null) =>
         new SmtpConnector(
             "us.example", new TargetPolicy("us.example", [25]), limits ?? SmtpClientLimits.Default, TimeProvider.System, NullLogger<SmtpConnector>.Instance)
         {
             TrustedRoots = root is null ? null : [root],
-        }.ConnectAsync(hop, new DeliveryTarget("localhost", new IPEndPoint(IPAddress.Loopback, _peer.Port)), abort);
+        }.ConnectAsync(hop, new DeliveryTarget("localhost", new IPEndPoint(IPAddress.Loopback, _peer.Port)), stop?.Token ?? Token);
 
     private static ClientTransaction Mail(params string[] to) =>
         new("a@us.example", [.. (to.Length > 0 ? to : ["b@x.example"]).Select(t => new EnvelopeRecipient(t))], 10, BodyTraits.None);
@@ -106,7 +106,7 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
             stop.Cancel();
             return "";
         };
-        var (connection, _) = await Connect(Hop(), abort: stop.Token);
+        var (connection, _) = await Connect(Hop(), stop: stop);
         await using var _1 = connection;
         Assert.Equal(RecipientVerdict.InDoubt, (await Send(connection!))[0].Verdict);
     }
