@@ -5,7 +5,6 @@ using System.Globalization;
 using System.Net;
 using System.Text;
 using Quorumail.Core.Mail;
-using Quorumail.Core.Smtp.Authentication;
 
 namespace Quorumail.Core.Smtp;
 
@@ -14,28 +13,21 @@ namespace Quorumail.Core.Smtp;
 /// calls <see cref="Greet"/>, then <see cref="Next"/> until it needs input, and answers each question by the method that
 /// the step names. A 250 for a message comes only out of <see cref="MessageCommitted"/>.
 /// </summary>
-public sealed class SmtpSession
+public sealed partial class SmtpSession
 {
     private readonly SmtpService _service;
     private readonly IPAddress _client;
     private readonly SmtpParser _parser;
     private readonly bool _canStartTls;
-    private MessageReader? _reader;
-    private SaslExchange? _sasl;
+    private MessageReception? _reception;
     private Transaction? _transaction;
-    private SmtpReply? _refusal;
     private byte[] _scratch = [];
     private SmtpStepKind _owed;
     private Mode _mode;
     private bool _hasHello;
     private bool _isExtended;
-    private bool _isDiscarded;
-    private bool _isLastChunk;
-    private bool _hasTrailer;
-    private long _skipRemaining;
     private int _errors;
     private int _idleCommands;
-    private int _authenticationFailures;
 
     /// <param name="service">What the listener's sessions share.</param>
     /// <param name="client">Where the connection comes from (or, behind a proxy, came from).</param>
@@ -58,7 +50,6 @@ public sealed class SmtpSession
         AuthenticationResponse,
         AnnounceData,
         Message,
-        MessageEnd,
         SkipChunk,
         Closed,
     }
@@ -99,17 +90,13 @@ public sealed class SmtpSession
         Open.ReversePath.Address, Open.Recipients.ToArray(), Open.Parameters.Return, Open.Parameters.EnvelopeId);
 
     /// <summary>What was seen in the message to be committed, and declared of it.</summary>
-    public BodyTraits Traits => Open.Parameters.Declared | (_reader?.Traits ?? BodyTraits.None);
-
-    /// <summary>The name to be checked or looked up.</summary>
-    public string ClaimedUser => _sasl?.UserName ?? string.Empty;
-
-    /// <summary>The password to be checked.</summary>
-    public string ClaimedPassword => _sasl?.Password ?? string.Empty;
+    public BodyTraits Traits => Open.Parameters.Declared | (_reception?.Traits ?? BodyTraits.None);
 
     private SmtpLimits Limits => _service.Limits;
 
     private bool IsSubmission => _service.Role == SmtpRole.Submission;
+
+    private MessageReception Incoming => _reception ??= new MessageReception(_service);
 
     private Transaction Open
     {
@@ -147,8 +134,6 @@ public sealed class SmtpSession
                 return new SmtpStep(SmtpStepKind.Reply, SmtpReplies.StartData.Wire);
             case Mode.Message:
                 return NextPiece(ref input);
-            case Mode.MessageEnd:
-                return EndMessage();
             case Mode.SkipChunk:
                 return SkipChunk(ref input);
             default:
@@ -188,8 +173,6 @@ public sealed class SmtpSession
         Settle(SmtpStepKind.StartMessage);
         var transaction = Open;
         transaction.Start(id, time);
-        _isDiscarded = false;
-        _hasTrailer = false;
         _mode = transaction.IsChunked ? Mode.Message : Mode.AnnounceData;
         var received = TraceFields.Received(
             Helo,
@@ -210,10 +193,8 @@ public sealed class SmtpSession
         ArgumentNullException.ThrowIfNull(reply);
         if (_owed != SmtpStepKind.StartMessage)
         {
-            Invariant.Check(_mode is Mode.Message or Mode.AnnounceData or Mode.MessageEnd, "a message is being received");
-            _refusal = reply;
-            _reader?.Refuse();
-            _isDiscarded = true;
+            Invariant.Check(_mode is Mode.Message or Mode.AnnounceData, "a message is being received");
+            Incoming.Refuse(reply);
             return Next(ref input);
         }
 
@@ -225,9 +206,7 @@ public sealed class SmtpSession
             return Reply(reply);
         }
 
-        _mode = Mode.SkipChunk;
-        _refusal = reply;
-        return SkipChunk(ref input);
+        return StartSkipping(Incoming.ChunkLength, reply, ref input);
     }
 
     /// <summary>Answers <see cref="SmtpStepKind.CommitMessage"/>: the message is durable.</summary>
@@ -249,36 +228,6 @@ public sealed class SmtpSession
         Settle(SmtpStepKind.CommitMessage);
         ClearTransaction();
         return Reply(reply);
-    }
-
-    /// <summary>Answers <see cref="SmtpStepKind.StartTls"/>: nothing said before counts any more (RFC 3207 4.2).</summary>
-    public SmtpStep TlsEstablished(ref ReadOnlySequence<byte> input)
-    {
-        Settle(SmtpStepKind.StartTls);
-        HasTls = true;
-        _hasHello = false;
-        _isExtended = false;
-        Helo = string.Empty;
-        ClearTransaction();
-        return Next(ref input);
-    }
-
-    /// <summary>Answers <see cref="SmtpStepKind.VerifyPassword"/>.</summary>
-    public SmtpStep PasswordVerified(bool isCorrect)
-    {
-        Settle(SmtpStepKind.VerifyPassword);
-        return isCorrect ? Accept() : RejectAuthentication();
-    }
-
-    /// <summary>Answers <see cref="SmtpStepKind.FindHash"/>.</summary>
-    /// <param name="hash">The user's, or a decoy.</param>
-    /// <param name="serverNonce">Random, printable ASCII without comma.</param>
-    public SmtpStep HashFound(PasswordHash hash, ReadOnlySpan<byte> serverNonce)
-    {
-        ArgumentNullException.ThrowIfNull(hash);
-        Settle(SmtpStepKind.FindHash);
-        Invariant.Check(_sasl is not null, "an authentication is under way");
-        return Continue(_sasl.UseHash(hash, serverNonce));
     }
 
     private SmtpStep NextCommand(ref ReadOnlySequence<byte> input)
@@ -470,7 +419,7 @@ public sealed class SmtpSession
             return Reply(argument.IsEmpty ? SmtpReplies.NoRecipients : SmtpReplies.Syntax);
         }
 
-        Reader.StartData();
+        Incoming.StartData();
         return Ask(SmtpStepKind.StartMessage);
     }
 
@@ -490,28 +439,24 @@ public sealed class SmtpSession
             return Close(SmtpReplies.TooLarge);
         }
 
-        _isLastChunk = Ascii.EqualsIgnoreCase(last, "LAST"u8);
-        var refusal = last.Length > 0 && !_isLastChunk ? SmtpReplies.Syntax
+        var isLast = Ascii.EqualsIgnoreCase(last, "LAST"u8);
+        var refusal = last.Length > 0 && !isLast ? SmtpReplies.Syntax
             : _transaction is not { TriedPaths: > 0 } ? SmtpReplies.BadSequence
             : _transaction.Recipients.Count == 0 ? SmtpReplies.NoRecipients
             : null;
         if (refusal is not null)
         {
-            _mode = Mode.SkipChunk;
-            _skipRemaining = octets;
-            _refusal = refusal;
-            return SkipChunk(ref input);
+            return StartSkipping(octets, refusal, ref input);
         }
 
         var isFirst = !Open.IsChunked;
         if (isFirst)
         {
             Open.IsChunked = true;
-            Reader.StartChunks();
+            Incoming.StartChunks();
         }
 
-        Reader.StartChunk(octets, _isLastChunk);
-        _skipRemaining = octets;
+        Incoming.StartChunk(octets, isLast);
         _mode = Mode.Message;
         return isFirst ? Ask(SmtpStepKind.StartMessage) : NextPiece(ref input);
     }
@@ -528,8 +473,7 @@ public sealed class SmtpSession
         if (isBegun)
         {
             // The chunks so far are thrown away before the reply.
-            _refusal = SmtpReplies.Ok;
-            _skipRemaining = 0;
+            Incoming.StartSkipping(0, SmtpReplies.Ok);
             _mode = Mode.SkipChunk;
             return new SmtpStep(SmtpStepKind.DiscardMessage);
         }
@@ -537,229 +481,44 @@ public sealed class SmtpSession
         return Idle(SmtpReplies.Ok);
     }
 
-    private SmtpStep StartTls(ReadOnlySpan<byte> argument)
-    {
-        if (!_canStartTls && !HasTls)
-        {
-            return Reply(SmtpReplies.NotImplemented);
-        }
-
-        if (HasTls || _transaction is not null || User is not null)
-        {
-            return Reply(SmtpReplies.BadSequence);
-        }
-
-        if (!argument.IsEmpty)
-        {
-            return Reply(SmtpReplies.Syntax);
-        }
-
-        _owed = SmtpStepKind.StartTls;
-        return new SmtpStep(SmtpStepKind.StartTls, SmtpReplies.StartTls.Wire);
-    }
-
-    private SmtpStep Authenticate(ReadOnlySpan<byte> argument, bool isFollowed)
-    {
-        if (!IsSubmission)
-        {
-            return Reply(SmtpReplies.NotImplemented);
-        }
-
-        if (!HasTls)
-        {
-            return Reply(SmtpReplies.EncryptionRequired);
-        }
-
-        if (!_isExtended || User is not null || _transaction is not null)
-        {
-            return Reply(SmtpReplies.BadSequence);
-        }
-
-        if (isFollowed)
-        {
-            return Close(SmtpReplies.NotSynchronized);
-        }
-
-        var space = argument.IndexOf((byte)' ');
-        _sasl = SaslExchange.Begin(space < 0 ? argument : argument[..space]);
-        if (_sasl is null)
-        {
-            return Reply(argument.IsEmpty ? SmtpReplies.Syntax : SmtpReplies.UnknownMechanism);
-        }
-
-        if (space < 0)
-        {
-            return Continue(SaslState.Challenge);
-        }
-
-        var initial = argument[(space + 1)..];
-        return Respond(initial.SequenceEqual("="u8) ? default : initial);
-    }
-
-    private SmtpStep NextResponse(ref ReadOnlySequence<byte> input)
-    {
-        switch (_parser.ReadLine(ref input, Limits.AuthenticationLineMax, out var line))
-        {
-            case SmtpLine.NeedInput:
-                return new SmtpStep(SmtpStepKind.NeedInput);
-            case SmtpLine.Complete when line.SequenceEqual("*"u8):
-                return EndAuthentication(SmtpReplies.AuthenticationCancelled);
-            case SmtpLine.Complete:
-                return Respond(line);
-            case SmtpLine.Endless:
-                return Close(SmtpReplies.LineTooLong);
-            default:
-                return EndAuthentication(SmtpReplies.BadBase64);
-        }
-    }
-
-    private SmtpStep Respond(ReadOnlySpan<byte> encoded)
-    {
-        Invariant.Check(_sasl is not null, "an authentication is under way");
-        if (!Base64.IsValid(encoded, out var length) || encoded.ContainsAny(" \t"u8))
-        {
-            return EndAuthentication(SmtpReplies.BadBase64);
-        }
-
-        var response = new byte[length];
-        return Base64.DecodeFromUtf8(encoded, response, out _, out _) == OperationStatus.Done
-            ? Continue(_sasl.Respond(response))
-            : EndAuthentication(SmtpReplies.BadBase64);
-    }
-
-    private SmtpStep Continue(SaslState state)
-    {
-        Invariant.Check(_sasl is not null, "an authentication is under way");
-        switch (state)
-        {
-            case SaslState.Challenge:
-                _mode = Mode.AuthenticationResponse;
-                return Text($"334 {Convert.ToBase64String(_sasl.Challenge)}\r\n");
-            case SaslState.NeedsVerification:
-                return Ask(SmtpStepKind.VerifyPassword);
-            case SaslState.NeedsHash:
-                return Ask(SmtpStepKind.FindHash);
-            case SaslState.Accepted:
-                return Accept();
-            default:
-                return RejectAuthentication();
-        }
-    }
-
-    private SmtpStep Accept()
-    {
-        User = ClaimedUser;
-        return EndAuthentication(SmtpReplies.Authenticated);
-    }
-
-    private SmtpStep RejectAuthentication() => ++_authenticationFailures >= Limits.AuthenticationFailuresMax
-        ? Close(SmtpReplies.TooManyAuthenticationFailures)
-        : EndAuthentication(SmtpReplies.AuthenticationFailed);
-
-    private SmtpStep EndAuthentication(SmtpReply reply)
-    {
-        _sasl = null;
-        _mode = Mode.Command;
-        return Reply(reply);
-    }
-
     private SmtpStep NextPiece(ref ReadOnlySequence<byte> input)
     {
-        while (true)
+        switch (Incoming.Next(ref input, Open, out var octets))
         {
-            var found = Reader.Read(input.FirstSpan, out var used, out var piece);
-            input = input.Slice(used);
-            switch (found)
-            {
-                case MessageRead.Piece:
-                    return new SmtpStep(SmtpStepKind.Body, piece);
-                case MessageRead.HeaderEnd when MissingFields() is { Length: > 0 } missing:
-                    return new SmtpStep(SmtpStepKind.Body, missing);
-                case MessageRead.End:
-                    _mode = Mode.MessageEnd;
-                    return EndMessage();
-                case MessageRead.NeedInput when input.IsEmpty:
-                    return Reader.Fault != MessageFault.None && !_isDiscarded ? Discard() : new SmtpStep(SmtpStepKind.NeedInput);
-                case MessageRead.NeedInput when input.FirstSpan.IsEmpty:
-                    var next = input.Start;
-                    input.TryGet(ref next, out _);
-                    input = input.Slice(next);
-                    break;
-            }
-        }
-    }
-
-    private SmtpStep Discard()
-    {
-        _isDiscarded = true;
-        return new SmtpStep(SmtpStepKind.DiscardMessage);
-    }
-
-    /// <summary>The true end of the message, or of a chunk.</summary>
-    private SmtpStep EndMessage()
-    {
-        var isChunk = Open.IsChunked && !_isLastChunk;
-        if (Reader.Fault != MessageFault.None)
-        {
-            if (!_isDiscarded)
-            {
-                return Discard();
-            }
-
-            if (!isChunk || Reader.Fault is MessageFault.TooLarge or MessageFault.Host)
-            {
-                var refusal = RefusalOf(Reader.Fault);
+            case Reception.Body:
+                return new SmtpStep(SmtpStepKind.Body, octets);
+            case Reception.Discard:
+                return new SmtpStep(SmtpStepKind.DiscardMessage);
+            case Reception.ChunkEnd:
+                _mode = Mode.Command;
+                return Text(string.Create(CultureInfo.InvariantCulture, $"250 2.0.0 {Incoming.ChunkLength} octets received\r\n"));
+            case Reception.Complete:
+                return Ask(SmtpStepKind.CommitMessage);
+            case Reception.Refused:
                 ClearTransaction();
-                return Reply(refusal);
-            }
+                return Reply(Incoming.Refusal);
+            default:
+                return new SmtpStep(SmtpStepKind.NeedInput);
         }
-
-        if (isChunk)
-        {
-            _mode = Mode.Command;
-            return Text(string.Create(CultureInfo.InvariantCulture, $"250 2.0.0 {_skipRemaining} octets received\r\n"));
-        }
-
-        if (Reader.IsInHeader && !_hasTrailer && MissingFields() is { Length: > 0 } missing)
-        {
-            _hasTrailer = true;
-            return new SmtpStep(SmtpStepKind.Body, missing);
-        }
-
-        return Ask(SmtpStepKind.CommitMessage);
     }
 
-    private SmtpReply RefusalOf(MessageFault fault) => fault switch
+    private SmtpStep StartSkipping(long octets, SmtpReply refusal, ref ReadOnlySequence<byte> input)
     {
-        MessageFault.BareLineEnd => SmtpReplies.BareLineEndInMessage,
-        MessageFault.Nul => SmtpReplies.NulInMessage,
-        MessageFault.TooLarge => SmtpReplies.TooLarge,
-        MessageFault.HeaderTooLarge => SmtpReplies.HeaderTooLarge,
-        MessageFault.TooManyHops => SmtpReplies.TooManyHops,
-        MessageFault.LineTooLong => SmtpReplies.TextLineTooLong,
-        _ => _refusal ?? SmtpReplies.StorageFailed,
-    };
+        Incoming.StartSkipping(octets, refusal);
+        _mode = Mode.SkipChunk;
+        return SkipChunk(ref input);
+    }
 
-    /// <summary>Reads a chunk that was refused to its end, so that its octets are not taken for commands.</summary>
     private SmtpStep SkipChunk(ref ReadOnlySequence<byte> input)
     {
-        var skipped = Math.Min(input.Length, _skipRemaining);
-        input = input.Slice(skipped);
-        _skipRemaining -= skipped;
-        if (_skipRemaining > 0)
+        if (!Incoming.Skip(ref input))
         {
             return new SmtpStep(SmtpStepKind.NeedInput);
         }
 
         _mode = Mode.Command;
-        return Reply(_refusal ?? SmtpReplies.BadSequence);
+        return Reply(Incoming.Refusal);
     }
-
-    private byte[] MissingFields() => !IsSubmission
-        ? []
-        : TraceFields.Missing(!Reader.HasMessageId, !Reader.HasDate, Open.Id, _service.Hostname, Open.Time);
-
-    private MessageReader Reader => _reader ??= new MessageReader(Limits, _service.NormalizesLineEnds, reportsHeaderEnd: IsSubmission);
 
     private SmtpStep Ask(SmtpStepKind question)
     {

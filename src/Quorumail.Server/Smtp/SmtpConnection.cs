@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
-using System.Net.Security;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -18,16 +17,16 @@ namespace Quorumail.Server.Smtp;
 /// time pass. All of it runs on one loop; only <see cref="Tick"/>, <see cref="Drain"/> and <see cref="Abort"/> come from
 /// elsewhere.
 /// </summary>
-internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpServices services, SmtpListener listener)
-    : IAsyncDisposable
+internal sealed partial class SmtpConnection : IAsyncDisposable
 {
-    private readonly ReceivingOptions _options = services.Options;
-    private PipeReader _input = connection.Transport.Input;
-    private PipeWriter _output = connection.Transport.Output;
+    private readonly ConnectionContext _connection;
+    private readonly SmtpServices _services;
+    private readonly SmtpListener _listener;
+    private readonly ConnectionClock _clock;
+    private readonly SmtpWire _wire;
     private SmtpSession? _session;
     private IPAddress _client = IPAddress.None;
     private string _clientText = string.Empty;
-    private SslStream? _tls;
     private BodyWriter? _body;
     private byte[]? _overflow;
     private int _overflowLength;
@@ -41,49 +40,17 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
     private bool _isAskingRecipient;
     private bool _isRejecting;
 
-    // Written by the loop, read by the ticks.
-    private volatile Wait _wait;
+    // Written by ticks, read by the loop.
     private volatile SmtpReply? _farewell;
-    private long _waitSince;
-    private long _transactionSince;
-    private long _dataSince;
-    private long _dataOctets;
 
-    /// <summary>What the loop waits for.</summary>
-    private enum Wait
-    {
-        None,
-        Handshake,
-        Command,
-        Data,
-        Commit,
-        Write,
-    }
 
-    /// <summary>Why <see cref="Drive"/> has come back.</summary>
-    private enum Pause
+    public SmtpConnection(ConnectionContext connection, SmtpServices services, SmtpListener listener)
     {
-        NeedInput,
-        Overflow,
-        Discard,
-        Restart,
-        Commit,
-        VerifyPassword,
-        StartTls,
-        Close,
-    }
-
-    /// <summary>What <see cref="Drive"/> tells the session first.</summary>
-    private enum Answer
-    {
-        None,
-        MayStart,
-        NotStored,
-        Committed,
-        NotCommitted,
-        PasswordRight,
-        PasswordWrong,
-        TlsEstablished,
+        _connection = connection;
+        _services = services;
+        _listener = listener;
+        _clock = new ConnectionClock(services.Options, services.Time);
+        _wire = new SmtpWire(connection, _clock);
     }
 
     private SmtpSession Session => _session!;
@@ -91,7 +58,7 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
     /// <summary>Serves the connection to its end.</summary>
     public async Task RunAsync()
     {
-        if (!services.Connections.TryAdd(this))
+        if (!_services.Connections.TryAdd(this))
         {
             await RefuseAsync(SmtpReplies.TooManyConnections);
             return;
@@ -100,15 +67,15 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
         IPAddress? counted = null;
         try
         {
-            StartWait(Wait.Handshake);
-            if (!await TryReadProxyHeaderAsync())
+            _clock.Start(ConnectionWait.Handshake);
+            if (!await TryIdentifyAsync())
             {
                 return;
             }
 
-            _isTrusted = _options.Trusted.Contains(_client);
+            _isTrusted = _services.Options.Trusted.Contains(_client);
             var isExempt = _isTrusted || IPAddress.IsLoopback(_client);
-            if (!isExempt && !services.Connections.TryCount(counted = _client))
+            if (!isExempt && !_services.Connections.TryCount(counted = _client))
             {
                 counted = null;
                 Metrics.RateLimitHits.Inc();
@@ -116,24 +83,24 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
                 return;
             }
 
-            if (services.Connections.IsDraining)
+            if (_services.Connections.IsDraining)
             {
                 await RefuseAsync(SmtpReplies.ShuttingDown);
                 return;
             }
 
-            if (listener.HasImplicitTls)
+            if (_listener.HasImplicitTls)
             {
-                await EstablishTlsAsync();
+                await _wire.EstablishTlsAsync(_services.Certificate!.Options);
             }
 
             _session = new SmtpSession(
-                listener.Service, _client, listener.OffersStartTls && services.Certificate is not null, hasTls: _tls is not null);
+                _listener.Service, _client, _listener.OffersStartTls && _services.Certificate is not null, hasTls: _wire.HasTls);
             await ConverseAsync();
         }
         catch (AuthenticationException failure)
         {
-            LogHandshakeFailed(services.Logger, _client, failure.Message);
+            LogHandshakeFailed(_services.Logger, _client, failure.Message);
         }
         finally
         {
@@ -143,63 +110,49 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
 
     public async ValueTask DisposeAsync()
     {
-        if (_tls is not null)
-        {
-            await _tls.DisposeAsync();
-        }
-
+        await _wire.DisposeAsync();
         _commitTimer?.Dispose();
     }
 
     /// <summary>Lets time pass; from the connections' clock, once a second.</summary>
     public void Tick(long now)
     {
-        var wait = _wait;
-        var waited = services.Time.GetElapsedTime(Volatile.Read(ref _waitSince), now);
-        switch (wait)
+        if (_services.Connections.IsDraining)
         {
-            case Wait.Handshake when waited > _options.HandshakeTimeout:
-            case Wait.Write when waited > _options.WriteTimeout:
-                Abort();
-                break;
-            case Wait.Commit when waited > _options.CommitTimeout:
-                CancelCommit();
-                break;
-            case Wait.Command or Wait.Data when waited > _options.CommandTimeout || HasLastedTooLong(now):
-                Interrupt(SmtpReplies.TimedOut);
-                break;
-            case Wait.Command when services.Connections.IsDraining:
-                Drain();
-                break;
-            case Wait.Data when IsTooSlow(now):
-                Interrupt(SmtpReplies.TooSlow);
-                break;
+            Drain();
+        }
+
+        var wait = _clock.Wait;
+        if (!_clock.HasExpired(now, out var farewell))
+        {
+            return;
+        }
+
+        if (farewell is not null)
+        {
+            Interrupt(farewell);
+        }
+        else if (wait == ConnectionWait.Commit)
+        {
+            CancelCommit();
+        }
+        else
+        {
+            Abort();
         }
     }
 
     /// <summary>The server stops: an idle session is told so.</summary>
     public void Drain()
     {
-        if (_wait == Wait.Command && Volatile.Read(ref _transactionSince) == 0)
+        if (_clock.Wait == ConnectionWait.Command && !_clock.HasTransaction)
         {
             Interrupt(SmtpReplies.ShuttingDown);
         }
     }
 
     /// <summary>Cuts the connection off.</summary>
-    public void Abort() => connection.Abort();
-
-    private bool HasLastedTooLong(long now)
-    {
-        var since = Volatile.Read(ref _transactionSince);
-        return since != 0 && services.Time.GetElapsedTime(since, now) > _options.TransactionTimeout;
-    }
-
-    private bool IsTooSlow(long now)
-    {
-        var elapsed = services.Time.GetElapsedTime(Volatile.Read(ref _dataSince), now);
-        return elapsed > _options.DataRateGrace && Volatile.Read(ref _dataOctets) < elapsed.TotalSeconds * _options.DataRateMin;
-    }
+    public void Abort() => _connection.Abort();
 
     private void CancelCommit()
     {
@@ -217,36 +170,30 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
     private void Interrupt(SmtpReply farewell)
     {
         _farewell = farewell;
-        _input.CancelPendingRead();
-    }
-
-    private void StartWait(Wait wait)
-    {
-        Volatile.Write(ref _waitSince, services.Time.GetTimestamp());
-        _wait = wait;
+        _wire.Interrupt();
     }
 
     private async Task ConverseAsync()
     {
-        Write(Session.Greet().Octets);
-        while (await TryFlushAsync())
+        _wire.Write(Session.Greet().Octets);
+        while (await _wire.TryFlushAsync())
         {
             // A command must arrive whole in its time: octets that make no line don't start the time anew.
-            var wait = Session.IsReceiving ? Wait.Data : Wait.Command;
-            if (_hasProgress || wait == Wait.Data)
+            var wait = Session.IsReceiving ? ConnectionWait.Data : ConnectionWait.Command;
+            if (_hasProgress || wait == ConnectionWait.Data)
             {
-                StartWait(wait);
+                _clock.Start(wait);
             }
 
-            _wait = wait;
-            var reading = _input.ReadAsync(CancellationToken.None);
+            _clock.Resume(wait);
+            var reading = _wire.ReadAsync();
             var wasThere = reading.IsCompleted;
             var result = await reading;
-            _wait = Wait.None;
+            _clock.Stop();
             if (result.IsCanceled && _farewell is { } farewell)
             {
-                Write(Session.Close(farewell).Octets);
-                await TryFlushAsync();
+                _wire.Write(Session.Close(farewell).Octets);
+                await _wire.TryFlushAsync();
                 return;
             }
 
@@ -257,8 +204,8 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
                 _unread?.Clear();
             }
 
-            var pause = Drive(ref input, Answer.None);
-            if (pause != Pause.NeedInput)
+            var pause = Drive(ref input, ConnectionAnswer.None);
+            if (pause != ConnectionPause.NeedInput)
             {
                 if (!await FinishAsync(pause, result, input))
                 {
@@ -272,29 +219,29 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
 
             if (result.IsCompleted)
             {
-                await TryFlushAsync();
+                await _wire.TryFlushAsync();
                 return;
             }
         }
     }
 
     /// <summary>Does what the session asks for until it needs input; false if the conversation is over.</summary>
-    private async ValueTask<bool> FinishAsync(Pause pause, ReadResult result, ReadOnlySequence<byte> input)
+    private async ValueTask<bool> FinishAsync(ConnectionPause pause, ReadResult result, ReadOnlySequence<byte> input)
     {
-        while (pause != Pause.NeedInput)
+        while (pause != ConnectionPause.NeedInput)
         {
             switch (pause)
             {
-                case Pause.Close:
-                    await TryFlushAsync();
+                case ConnectionPause.Close:
+                    await _wire.TryFlushAsync();
                     return false;
-                case Pause.StartTls:
+                case ConnectionPause.StartTls:
                     // What was read in plain is dropped, and nobody reads the pipe but the handshake (CVE-2011-0411).
-                    await TryFlushAsync();
-                    _input.AdvanceTo(result.Buffer.End);
-                    await EstablishTlsAsync();
+                    await _wire.TryFlushAsync();
+                    _wire.Drop(result.Buffer);
+                    await _wire.EstablishTlsAsync(_services.Certificate!.Options);
                     input = ReadOnlySequence<byte>.Empty;
-                    Drive(ref input, Answer.TlsEstablished);
+                    Drive(ref input, ConnectionAnswer.TlsEstablished);
                     _hasProgress = true;
                     return true;
             }
@@ -309,11 +256,11 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
     private void Advance(ReadResult result, ReadOnlySequence<byte> rest)
     {
         _hasProgress = rest.Length < result.Buffer.Length;
-        _input.AdvanceTo(rest.Start, rest.End);
+        _wire.Advance(rest);
     }
 
     /// <summary>Goes through the session's steps as far as that is possible without waiting.</summary>
-    private Pause Drive(ref ReadOnlySequence<byte> input, Answer answer)
+    private ConnectionPause Drive(ref ReadOnlySequence<byte> input, ConnectionAnswer answer)
     {
         var session = Session;
         var step = Tell(session, answer, ref input);
@@ -336,96 +283,96 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
                     step = StartMessage();
                     continue;
                 case SmtpStepKind.StartMessage:
-                    return Pause.Restart;
+                    return ConnectionPause.Restart;
                 case SmtpStepKind.Body:
-                    Volatile.Write(ref _dataOctets, _dataOctets + step.Octets.Length);
+                    _clock.AddData(step.Octets.Length);
                     if (!_body!.TryWrite(step.Octets))
                     {
                         KeepOverflow(step.Octets);
-                        return Pause.Overflow;
+                        return ConnectionPause.Overflow;
                     }
 
                     step = session.Next(ref input);
                     continue;
                 case SmtpStepKind.DiscardMessage:
                     _isRejecting = true;
-                    return Pause.Discard;
+                    return ConnectionPause.Discard;
                 case SmtpStepKind.CommitMessage:
-                    return Pause.Commit;
+                    return ConnectionPause.Commit;
                 case SmtpStepKind.VerifyPassword:
-                    return Pause.VerifyPassword;
+                    return ConnectionPause.VerifyPassword;
                 case SmtpStepKind.FindHash:
-                    step = session.HashFound(services.Passwords.HashOf(session.ClaimedUser), PasswordVerifier.NewNonce());
+                    step = session.HashFound(_services.Passwords.HashOf(session.ClaimedUser), PasswordVerifier.NewNonce());
                     continue;
                 case SmtpStepKind.StartTls:
-                    Write(step.Octets);
-                    return Pause.StartTls;
+                    _wire.Write(step.Octets);
+                    return ConnectionPause.StartTls;
                 case SmtpStepKind.Close:
                     WriteReply(step.Octets);
-                    return Pause.Close;
+                    return ConnectionPause.Close;
                 default:
                     if (!session.HasTransaction)
                     {
-                        Volatile.Write(ref _transactionSince, 0);
+                        _clock.EndTransaction();
                     }
 
-                    return Pause.NeedInput;
+                    return ConnectionPause.NeedInput;
             }
         }
     }
 
-    private SmtpStep Tell(SmtpSession session, Answer answer, ref ReadOnlySequence<byte> input)
+    private SmtpStep Tell(SmtpSession session, ConnectionAnswer answer, ref ReadOnlySequence<byte> input)
     {
         switch (answer)
         {
-            case Answer.MayStart:
+            case ConnectionAnswer.MayStart:
                 return StartMessage();
-            case Answer.NotStored:
+            case ConnectionAnswer.NotStored:
                 return session.MessageRefused(SmtpReplies.StorageFailed, ref input);
-            case Answer.Committed:
+            case ConnectionAnswer.Committed:
                 var id = _committed;
                 (_unread ??= []).Add(id);
                 return session.MessageCommitted(id);
-            case Answer.NotCommitted:
+            case ConnectionAnswer.NotCommitted:
                 _isRejecting = true;
                 return session.MessageNotCommitted(_refusal!);
-            case Answer.PasswordRight:
+            case ConnectionAnswer.PasswordRight:
                 return session.PasswordVerified(isCorrect: true);
-            case Answer.PasswordWrong:
+            case ConnectionAnswer.PasswordWrong:
                 return session.PasswordVerified(isCorrect: false);
-            case Answer.TlsEstablished:
+            case ConnectionAnswer.TlsEstablished:
                 return session.TlsEstablished(ref input);
             default:
                 return session.Next(ref input);
         }
     }
 
-    private async ValueTask<Answer> DoAsync(Pause pause)
+    private async ValueTask<ConnectionAnswer> DoAsync(ConnectionPause pause)
     {
         switch (pause)
         {
-            case Pause.Overflow:
+            case ConnectionPause.Overflow:
                 return await WriteOverflowAsync();
-            case Pause.Commit:
+            case ConnectionPause.Commit:
                 return await CommitAsync();
-            case Pause.VerifyPassword:
+            case ConnectionPause.VerifyPassword:
                 return await VerifyPasswordAsync();
             default:
                 await DropBodyAsync();
-                return pause == Pause.Restart ? Answer.MayStart : Answer.None;
+                return pause == ConnectionPause.Restart ? ConnectionAnswer.MayStart : ConnectionAnswer.None;
         }
     }
 
     private SmtpReply? CheckSender()
     {
         var session = Session;
-        var refusal = services.Connections.IsDraining ? SmtpReplies.ShuttingDown : services.Intake.Refusal;
-        if (refusal is null && session.User is { } user && !services.Directory.MaySendFrom(user, session.ReversePath))
+        var refusal = _services.Connections.IsDraining ? SmtpReplies.ShuttingDown : _services.Intake.Refusal;
+        if (refusal is null && session.User is { } user && !_services.Directory.MaySendFrom(user, session.ReversePath))
         {
             refusal = SmtpReplies.NotSendersAddress;
         }
 
-        if (refusal is null && !_isTrusted && !IPAddress.IsLoopback(_client) && !services.MessageRates.TryTake(_client))
+        if (refusal is null && !_isTrusted && !IPAddress.IsLoopback(_client) && !_services.MessageRates.TryTake(_client))
         {
             Metrics.RateLimitHits.Inc();
             refusal = SmtpReplies.TooManyMessages;
@@ -433,7 +380,7 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
 
         if (refusal is null)
         {
-            Volatile.Write(ref _transactionSince, services.Time.GetTimestamp());
+            _clock.StartTransaction();
         }
         else
         {
@@ -446,7 +393,7 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
     private RecipientResolution Resolve(MailPath path)
     {
         var mayRelay = _isTrusted || Session.User is not null;
-        switch (services.Directory.Resolve(path, mayRelay, out var address, out var addresses))
+        switch (_services.Directory.Resolve(path, mayRelay, out var address, out var addresses))
         {
             case AddressVerdict.Local or AddressVerdict.Relay:
                 return addresses is null ? RecipientResolution.Accept(address) : RecipientResolution.Accept(addresses);
@@ -459,12 +406,11 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
 
     private SmtpStep StartMessage()
     {
-        var id = services.Intake.NewId();
-        _body = services.Intake.Begin(id, Session.DeclaredSize);
+        var id = _services.Intake.NewId();
+        _body = _services.Intake.Begin(id, Session.DeclaredSize);
         _isRejecting = false;
-        _dataOctets = 0;
-        Volatile.Write(ref _dataSince, services.Time.GetTimestamp());
-        return Session.MessageStarted(id, services.Time.GetUtcNow());
+        _clock.StartData();
+        return Session.MessageStarted(id, _services.Time.GetUtcNow());
     }
 
     private void KeepOverflow(ReadOnlySpan<byte> octets)
@@ -474,18 +420,18 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
         octets.CopyTo(_overflow);
     }
 
-    private async ValueTask<Answer> WriteOverflowAsync()
+    private async ValueTask<ConnectionAnswer> WriteOverflowAsync()
     {
         try
         {
             await _body!.WriteAsync(_overflow.AsMemory(0, _overflowLength), CancellationToken.None);
-            return Answer.None;
+            return ConnectionAnswer.None;
         }
         catch (StorageException failure)
         {
-            LogBodyFailed(services.Logger, _body!.Id, failure.Message);
+            LogBodyFailed(_services.Logger, _body!.Id, failure.Message);
             await DropBodyAsync();
-            return Answer.NotStored;
+            return ConnectionAnswer.NotStored;
         }
         finally
         {
@@ -494,47 +440,47 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
         }
     }
 
-    private async ValueTask<Answer> CommitAsync()
+    private async ValueTask<ConnectionAnswer> CommitAsync()
     {
         var session = Session;
         var body = _body!;
         var envelope = session.Envelope;
-        var started = services.Time.GetTimestamp();
+        var started = _services.Time.GetTimestamp();
         _body = null;
         _committed = body.Id;
         MailLog.Received(
-            services.MailLogger, body.Id, envelope.ReversePath, _clientText, session.Helo, session.Protocol, body.Size, envelope.Recipients.Count, session.User);
+            _services.MailLogger, body.Id, envelope.ReversePath, _clientText, session.Helo, session.Protocol, body.Size, envelope.Recipients.Count, session.User);
         if (_commitTimer is null || !_commitTimer.TryReset())
         {
             _commitTimer?.Dispose();
             _commitTimer = new CancellationTokenSource();
         }
 
-        StartWait(Wait.Commit);
-        _refusal = await services.Intake.CommitAsync(body, envelope, session.Traits, _commitTimer.Token);
-        _wait = Wait.None;
+        _clock.Start(ConnectionWait.Commit);
+        _refusal = await _services.Intake.CommitAsync(body, envelope, session.Traits, _commitTimer.Token);
+        _clock.Stop();
         if (_refusal is not null)
         {
-            return Answer.NotCommitted;
+            return ConnectionAnswer.NotCommitted;
         }
 
-        var delay = services.Time.GetElapsedTime(started);
+        var delay = _services.Time.GetElapsedTime(started);
         Metrics.MessagesReceived.Inc();
         Metrics.MessageSize.Observe(body.Size);
         Metrics.CommitDuration.Observe(delay.TotalSeconds);
-        MailLog.Queued(services.MailLogger, body.Id, envelope.ReversePath, body.Size, envelope.Recipients.Count, delay);
-        return Answer.Committed;
+        MailLog.Queued(_services.MailLogger, body.Id, envelope.ReversePath, body.Size, envelope.Recipients.Count, delay);
+        return ConnectionAnswer.Committed;
     }
 
-    private async ValueTask<Answer> VerifyPasswordAsync()
+    private async ValueTask<ConnectionAnswer> VerifyPasswordAsync()
     {
-        var isRight = await services.Passwords.VerifyAsync(Session.ClaimedUser, Session.ClaimedPassword, connection.ConnectionClosed);
+        var isRight = await _services.Passwords.VerifyAsync(Session.ClaimedUser, Session.ClaimedPassword, _connection.ConnectionClosed);
         if (!isRight)
         {
-            await Task.Delay(_options.AuthenticationPause, services.Time, connection.ConnectionClosed);
+            await Task.Delay(_services.Options.AuthenticationPause, _services.Time, _connection.ConnectionClosed);
         }
 
-        return isRight ? Answer.PasswordRight : Answer.PasswordWrong;
+        return isRight ? ConnectionAnswer.PasswordRight : ConnectionAnswer.PasswordWrong;
     }
 
     private async ValueTask DropBodyAsync()
@@ -546,58 +492,30 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
         }
     }
 
-    private async ValueTask<bool> TryReadProxyHeaderAsync()
+    /// <summary>Finds out whose connection it is; false if a load balancer doesn't say.</summary>
+    private async ValueTask<bool> TryIdentifyAsync()
     {
-        SetClient((connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
-        if (!_options.ProxyFrom.Contains(_client))
+        SetClient((_connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
+        if (!_services.Options.ProxyFrom.Contains(_client))
         {
             return true;
         }
 
-        while (true)
+        var (isThere, client) = await _wire.ReadProxyHeaderAsync();
+        if (!isThere)
         {
-            var result = await _input.ReadAsync(CancellationToken.None);
-            var input = result.Buffer;
-            var status = ProxyHeader.Read(ref input, out var client);
-            _input.AdvanceTo(input.Start, status == ProxyHeaderStatus.Complete ? input.Start : input.End);
-            switch (status)
-            {
-                case ProxyHeaderStatus.Complete:
-                    SetClient(client?.Address ?? _client);
-                    return true;
-                case ProxyHeaderStatus.Invalid:
-                    LogNoProxyHeader(services.Logger, _client);
-                    return false;
-                case ProxyHeaderStatus.NeedInput when result.IsCompleted:
-                    return false;
-            }
+            LogNoProxyHeader(_services.Logger, _client);
+            return false;
         }
+
+        SetClient(client?.Address ?? _client);
+        return true;
     }
 
     private void SetClient(IPAddress address)
     {
         _client = NetworkList.Plain(address);
         _clientText = _client.ToString();
-    }
-
-    private async Task EstablishTlsAsync()
-    {
-        StartWait(Wait.Handshake);
-        var stream = new TransportStream(connection.Transport.Input, connection.Transport.Output);
-        _tls = new SslStream(stream, leaveInnerStreamOpen: true);
-        await _tls.AuthenticateAsServerAsync(services.Certificate!.Options, connection.ConnectionClosed);
-        _wait = Wait.None;
-
-        // Reading nothing first means that an idle connection holds no buffer.
-        _input = PipeReader.Create(_tls, new StreamPipeReaderOptions(leaveOpen: true, useZeroByteReads: true));
-        _output = PipeWriter.Create(_tls, new StreamPipeWriterOptions(leaveOpen: true));
-    }
-
-    private void Write(ReadOnlySpan<byte> octets)
-    {
-        octets.CopyTo(_output.GetSpan(octets.Length));
-        _output.Advance(octets.Length);
-        _isFlushDue = true;
     }
 
     private void WriteReply(ReadOnlySpan<byte> octets)
@@ -607,7 +525,7 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
             return;
         }
 
-        Write(octets);
+        _wire.Write(octets);
         if (octets[0] >= (byte)'4' || octets.StartsWith("235"u8))
         {
             Note(octets);
@@ -644,55 +562,28 @@ internal sealed partial class SmtpConnection(ConnectionContext connection, SmtpS
             Metrics.MessagesRejected.Inc();
         }
 
-        MailLog.Rejected(services.MailLogger, _clientText, session.Helo, from, to, Printable.Ascii(reply[..^2], 512));
-    }
-
-    private ValueTask<bool> TryFlushAsync()
-    {
-        if (!_isFlushDue)
-        {
-            return ValueTask.FromResult(true);
-        }
-
-        _isFlushDue = false;
-        var flushing = _output.FlushAsync(CancellationToken.None);
-        if (!flushing.IsCompletedSuccessfully)
-        {
-            return AwaitFlushAsync(flushing);
-        }
-
-#pragma warning disable VSTHRD103 // It is complete: this is how a ValueTask is read without a state machine.
-        return ValueTask.FromResult(!flushing.Result.IsCompleted);
-#pragma warning restore VSTHRD103
-    }
-
-    private async ValueTask<bool> AwaitFlushAsync(ValueTask<FlushResult> flushing)
-    {
-        StartWait(Wait.Write);
-        var result = await flushing;
-        _wait = Wait.None;
-        return !result.IsCompleted;
+        MailLog.Rejected(_services.MailLogger, _clientText, session.Helo, from, to, Printable.Ascii(reply[..^2], 512));
     }
 
     private async Task RefuseAsync(SmtpReply reply)
     {
-        if (!listener.HasImplicitTls)
+        if (!_listener.HasImplicitTls)
         {
-            Write(reply.Wire);
-            await TryFlushAsync();
+            _wire.Write(reply.Wire);
+            await _wire.TryFlushAsync();
         }
     }
 
     private async ValueTask EndAsync(IPAddress? counted)
     {
-        _wait = Wait.None;
+        _clock.Stop();
         foreach (var id in _unread ?? [])
         {
-            services.Intake.ReportUnread(id);
+            _services.Intake.ReportUnread(id);
         }
 
         await DropBodyAsync();
-        services.Connections.Remove(this, counted);
+        _services.Connections.Remove(this, counted);
     }
 
     [LoggerMessage(20, LogLevel.Information, "TLS handshake with {client} failed: {reason}")]

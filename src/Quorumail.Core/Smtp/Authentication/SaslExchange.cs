@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Buffers.Text;
 using System.Text;
 
 namespace Quorumail.Core.Smtp.Authentication;
@@ -19,6 +21,9 @@ internal enum SaslState
 
     /// <summary>It has not.</summary>
     Rejected,
+
+    /// <summary>The response wasn't base64.</summary>
+    Malformed,
 }
 
 /// <summary>One authentication (RFC 4954) with PLAIN (RFC 4616), LOGIN, or SCRAM-SHA-256. Responses come decoded from base64.</summary>
@@ -60,7 +65,20 @@ internal sealed class SaslExchange
         _ => null,
     };
 
-    /// <summary>Takes the client's next response, or its initial one.</summary>
+    /// <summary>Takes the client's next response, or its initial one, in base64.</summary>
+    public SaslState RespondEncoded(ReadOnlySpan<byte> encoded)
+    {
+        // The decoder would skip white space, which no response has.
+        if (!Base64.IsValid(encoded, out var length) || encoded.ContainsAny(" \t"u8))
+        {
+            return SaslState.Malformed;
+        }
+
+        var response = new byte[length];
+        return Base64.DecodeFromUtf8(encoded, response, out _, out _) == OperationStatus.Done ? Respond(response) : SaslState.Malformed;
+    }
+
+    /// <summary>Takes the client's next response, or its initial one, decoded.</summary>
     public SaslState Respond(ReadOnlySpan<byte> response)
     {
         _responses++;

@@ -1,0 +1,199 @@
+using System.Buffers;
+using Quorumail.Core.Mail;
+
+namespace Quorumail.Core.Smtp;
+
+/// <summary>What <see cref="MessageReception.Next"/> found.</summary>
+internal enum Reception
+{
+    /// <summary>All input is used up.</summary>
+    NeedInput,
+
+    /// <summary>Octets of the message.</summary>
+    Body,
+
+    /// <summary>The message will be refused at its end: its octets may go. Comes at most once.</summary>
+    Discard,
+
+    /// <summary>A chunk that isn't the last has been read.</summary>
+    ChunkEnd,
+
+    /// <summary>The message has been read and can be committed.</summary>
+    Complete,
+
+    /// <summary>The true end is reached: <see cref="MessageReception.Refusal"/> is to be answered.</summary>
+    Refused,
+}
+
+/// <summary>Follows one message, or one refused chunk, from its first octet to its true end.</summary>
+internal sealed class MessageReception
+{
+    private readonly SmtpService _service;
+    private readonly MessageReader _reader;
+    private SmtpReply? _hostRefusal;
+    private bool _isDiscarded;
+    private bool _isLastChunk;
+    private bool _isAtEnd;
+    private bool _hasTrailer;
+    private long _skipRemaining;
+
+    public MessageReception(SmtpService service)
+    {
+        _service = service;
+        _reader = new MessageReader(service.Limits, service.NormalizesLineEnds, reportsHeaderEnd: service.Role == SmtpRole.Submission);
+    }
+
+    /// <summary>What was seen in the message so far.</summary>
+    public BodyTraits Traits => _reader.Traits;
+
+    /// <summary>Octets of the chunk that was read last.</summary>
+    public long ChunkLength { get; private set; }
+
+    /// <summary>What to answer when refused.</summary>
+    public SmtpReply Refusal { get; private set; } = SmtpReplies.BadSequence;
+
+    /// <summary>Begins a message that comes by DATA.</summary>
+    public void StartData()
+    {
+        Start(isLastChunk: true);
+        _reader.StartData();
+    }
+
+    /// <summary>Begins a message that comes by BDAT; its first chunk follows by <see cref="StartChunk"/>.</summary>
+    public void StartChunks()
+    {
+        Start(isLastChunk: false);
+        _reader.StartChunks();
+    }
+
+    /// <summary>Begins a chunk.</summary>
+    public void StartChunk(long octets, bool isLast)
+    {
+        _isAtEnd = false;
+        _isLastChunk = isLast;
+        ChunkLength = octets;
+        _reader.StartChunk(octets, isLast);
+    }
+
+    /// <summary>The host can't store the message: the rest is read and thrown away.</summary>
+    public void Refuse(SmtpReply reply)
+    {
+        _hostRefusal = reply;
+        _isDiscarded = true;
+        _reader.Refuse();
+    }
+
+    /// <summary>Begins a chunk that is refused but must be read, so that its octets aren't taken for commands.</summary>
+    public void StartSkipping(long octets, SmtpReply refusal)
+    {
+        _skipRemaining = octets;
+        Refusal = refusal;
+    }
+
+    /// <summary>Goes on with a refused chunk; true at its end.</summary>
+    public bool Skip(ref ReadOnlySequence<byte> input)
+    {
+        var skipped = Math.Min(input.Length, _skipRemaining);
+        input = input.Slice(skipped);
+        _skipRemaining -= skipped;
+        return _skipRemaining == 0;
+    }
+
+    /// <summary>Goes on with the message.</summary>
+    /// <param name="input">What has arrived.</param>
+    /// <param name="transaction">Gives the names of fields to be added.</param>
+    /// <param name="octets">With <see cref="Reception.Body"/>: valid until the next call.</param>
+    public Reception Next(ref ReadOnlySequence<byte> input, Transaction transaction, out ReadOnlySpan<byte> octets)
+    {
+        octets = default;
+        while (!_isAtEnd)
+        {
+            var found = _reader.Read(input.FirstSpan, out var used, out octets);
+            input = input.Slice(used);
+            switch (found)
+            {
+                case MessageRead.Piece:
+                    return Reception.Body;
+                case MessageRead.HeaderEnd when MissingFields(transaction) is { Length: > 0 } missing:
+                    octets = missing;
+                    return Reception.Body;
+                case MessageRead.End:
+                    _isAtEnd = true;
+                    break;
+                case MessageRead.NeedInput when input.IsEmpty:
+                    return _reader.Fault != MessageFault.None && TryDiscard() ? Reception.Discard : Reception.NeedInput;
+                case MessageRead.NeedInput when input.FirstSpan.IsEmpty:
+                    var next = input.Start;
+                    input.TryGet(ref next, out _);
+                    input = input.Slice(next);
+                    break;
+            }
+        }
+
+        return End(transaction, out octets);
+    }
+
+    private void Start(bool isLastChunk)
+    {
+        _hostRefusal = null;
+        _isDiscarded = false;
+        _isAtEnd = false;
+        _hasTrailer = false;
+        _isLastChunk = isLastChunk;
+    }
+
+    private Reception End(Transaction transaction, out ReadOnlySpan<byte> octets)
+    {
+        octets = default;
+        if (_reader.Fault != MessageFault.None)
+        {
+            if (TryDiscard())
+            {
+                return Reception.Discard;
+            }
+
+            // A fault of form is told at the true end of the message; a message that can't be kept ends with its chunk.
+            if (_isLastChunk || _reader.Fault is MessageFault.TooLarge or MessageFault.Host)
+            {
+                Refusal = RefusalOf(_reader.Fault);
+                return Reception.Refused;
+            }
+        }
+
+        if (!_isLastChunk)
+        {
+            return Reception.ChunkEnd;
+        }
+
+        if (_reader.IsInHeader && !_hasTrailer && MissingFields(transaction) is { Length: > 0 } missing)
+        {
+            _hasTrailer = true;
+            octets = missing;
+            return Reception.Body;
+        }
+
+        return Reception.Complete;
+    }
+
+    private bool TryDiscard()
+    {
+        var isFirst = !_isDiscarded;
+        _isDiscarded = true;
+        return isFirst;
+    }
+
+    private byte[] MissingFields(Transaction transaction) => _service.Role != SmtpRole.Submission
+        ? []
+        : TraceFields.Missing(!_reader.HasMessageId, !_reader.HasDate, transaction.Id, _service.Hostname, transaction.Time);
+
+    private SmtpReply RefusalOf(MessageFault fault) => fault switch
+    {
+        MessageFault.BareLineEnd => SmtpReplies.BareLineEndInMessage,
+        MessageFault.Nul => SmtpReplies.NulInMessage,
+        MessageFault.TooLarge => SmtpReplies.TooLarge,
+        MessageFault.HeaderTooLarge => SmtpReplies.HeaderTooLarge,
+        MessageFault.TooManyHops => SmtpReplies.TooManyHops,
+        MessageFault.LineTooLong => SmtpReplies.TextLineTooLong,
+        _ => _hostRefusal ?? SmtpReplies.StorageFailed,
+    };
+}

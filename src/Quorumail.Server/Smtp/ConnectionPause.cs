@@ -1,0 +1,27 @@
+namespace Quorumail.Server.Smtp;
+
+/// <summary>What a connection must wait for before its session can go on.</summary>
+internal enum ConnectionPause
+{
+    NeedInput,
+    Overflow,
+    Discard,
+    Restart,
+    Commit,
+    VerifyPassword,
+    StartTls,
+    Close,
+}
+
+/// <summary>What a connection tells its session after the wait.</summary>
+internal enum ConnectionAnswer
+{
+    None,
+    MayStart,
+    NotStored,
+    Committed,
+    NotCommitted,
+    PasswordRight,
+    PasswordWrong,
+    TlsEstablished,
+}

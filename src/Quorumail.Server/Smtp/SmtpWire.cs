@@ -1,0 +1,106 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Security;
+using Microsoft.AspNetCore.Connections;
+using Quorumail.Core.Smtp;
+
+namespace Quorumail.Server.Smtp;
+
+/// <summary>A connection's octets both ways: in plain first, and over TLS once that is established.</summary>
+internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clock) : IAsyncDisposable
+{
+    private volatile PipeReader _input = connection.Transport.Input;
+    private PipeWriter _output = connection.Transport.Output;
+    private SslStream? _tls;
+    private bool _isFlushDue;
+
+    /// <summary>Whether TLS is established.</summary>
+    public bool HasTls => _tls is not null;
+
+    /// <summary>Waits for octets; after <see cref="Interrupt"/> the result is cancelled.</summary>
+    public ValueTask<ReadResult> ReadAsync() => _input.ReadAsync(CancellationToken.None);
+
+    /// <summary>Gives octets back that were used; the rest was looked at.</summary>
+    public void Advance(ReadOnlySequence<byte> rest) => _input.AdvanceTo(rest.Start, rest.End);
+
+    /// <summary>Gives all octets back.</summary>
+    public void Drop(ReadOnlySequence<byte> octets) => _input.AdvanceTo(octets.End);
+
+    /// <summary>Ends a wait for octets; from any thread.</summary>
+    public void Interrupt() => _input.CancelPendingRead();
+
+    /// <summary>Writes octets, to be sent by <see cref="TryFlushAsync"/>.</summary>
+    public void Write(ReadOnlySpan<byte> octets)
+    {
+        octets.CopyTo(_output.GetSpan(octets.Length));
+        _output.Advance(octets.Length);
+        _isFlushDue = true;
+    }
+
+    /// <summary>Sends what was written; false if the connection is gone.</summary>
+    public ValueTask<bool> TryFlushAsync()
+    {
+        if (!_isFlushDue)
+        {
+            return ValueTask.FromResult(true);
+        }
+
+        _isFlushDue = false;
+        var flushing = _output.FlushAsync(CancellationToken.None);
+        if (!flushing.IsCompletedSuccessfully)
+        {
+            return AwaitFlushAsync(flushing);
+        }
+
+#pragma warning disable VSTHRD103 // It is complete: this is how a ValueTask is read without a state machine.
+        return ValueTask.FromResult(!flushing.Result.IsCompleted);
+#pragma warning restore VSTHRD103
+    }
+
+    /// <summary>Does the server's side of the handshake. Nobody else may read meanwhile.</summary>
+    public async Task EstablishTlsAsync(SslServerAuthenticationOptions options)
+    {
+        clock.Start(ConnectionWait.Handshake);
+        var stream = new TransportStream(connection.Transport.Input, connection.Transport.Output);
+        _tls = new SslStream(stream, leaveInnerStreamOpen: true);
+        await _tls.AuthenticateAsServerAsync(options, connection.ConnectionClosed);
+        clock.Stop();
+
+        // Reading nothing first means that an idle connection holds no buffer.
+        _input = PipeReader.Create(_tls, new StreamPipeReaderOptions(leaveOpen: true, useZeroByteReads: true));
+        _output = PipeWriter.Create(_tls, new StreamPipeWriterOptions(leaveOpen: true));
+    }
+
+    /// <summary>Reads the PROXY header that must come first.</summary>
+    public async ValueTask<(bool IsThere, IPEndPoint? Client)> ReadProxyHeaderAsync()
+    {
+        while (true)
+        {
+            var result = await ReadAsync();
+            var input = result.Buffer;
+            var status = ProxyHeader.Read(ref input, out var client);
+            _input.AdvanceTo(input.Start, status == ProxyHeaderStatus.Complete ? input.Start : input.End);
+            if (status != ProxyHeaderStatus.NeedInput || result.IsCompleted)
+            {
+                return (status == ProxyHeaderStatus.Complete, client);
+            }
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_tls is not null)
+        {
+            await _tls.DisposeAsync();
+        }
+    }
+
+    private async ValueTask<bool> AwaitFlushAsync(ValueTask<FlushResult> flushing)
+    {
+        clock.Start(ConnectionWait.Write);
+        var result = await flushing;
+        clock.Stop();
+        return !result.IsCompleted;
+    }
+}
