@@ -133,6 +133,8 @@ fetch_curl() { host_program curl curl; }
 fetch_python() { host_program python3 python3 && python3 -c 'import smtplib, email'; }
 fetch_compiler() { host_program cc gcc libc6-dev; }
 
+fetch_network() { host_program ip iproute2; }
+
 fetch_nodemailer() {
   host_program node nodejs || return 1
   host_program npm npm || return 1
@@ -143,6 +145,6 @@ fetch_nodemailer() {
   (cd "$tools/node" && node -e 'require("nodemailer")')
 }
 
-for name in postfix swaks msmtp curl python compiler nodemailer; do
+for name in postfix swaks msmtp curl python compiler network nodemailer; do
   peer "$name"
 done

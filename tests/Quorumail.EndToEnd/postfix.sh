@@ -72,7 +72,12 @@ smtpd_client_connection_rate_limit = 0
 smtpd_error_sleep_time = 0
 message_size_limit = 104857600
 mailbox_size_limit = 0
+virtual_mailbox_limit = 0
 local_header_rewrite_clients =
+virtual_mailbox_base = $directory/mail
+virtual_minimum_uid = 1
+virtual_uid_maps = static:$(id -u "$owner")
+virtual_gid_maps = static:$(id -g "$owner")
 biff = no
 MAIN
 for line in "$@"; do

@@ -18,6 +18,9 @@ internal sealed record ServerSettings
     /// <summary>Further lines of [server], such as <c>trusted_networks = ["127.0.0.0/8"]</c>.</summary>
     public IReadOnlyList<string> ServerLines { get; init; } = [];
 
+    /// <summary>Further lines of [storage].</summary>
+    public IReadOnlyList<string> StorageLines { get; init; } = [];
+
     /// <summary>Lines of any other table, verbatim, after the tables above.</summary>
     public string Tables { get; init; } = "";
 
@@ -48,7 +51,13 @@ internal sealed record ServerSettings
             text.Append(line).Append('\n');
         }
 
-        text.Append(CultureInfo.InvariantCulture, $"[storage]\npath = \"{DataDirectory ?? dataDirectory}\"\n[http]\nport = {HttpPort}\n");
+        text.Append(CultureInfo.InvariantCulture, $"[storage]\npath = \"{DataDirectory ?? dataDirectory}\"\n");
+        foreach (var line in StorageLines)
+        {
+            text.Append(line).Append('\n');
+        }
+
+        text.Append(CultureInfo.InvariantCulture, $"[http]\nport = {HttpPort}\n");
         return text.Append(Tables).ToString();
     }
 }
