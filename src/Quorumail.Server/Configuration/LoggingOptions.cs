@@ -19,7 +19,7 @@ public sealed record LoggingOptions
     /// <summary>The least level that is written: debug, information, warning or error. Mail events are of level information.</summary>
     public LogThreshold Level { get; init; } = LogThreshold.Information;
 
-    /// <summary>Events that may wait for a slow reader of the log; further ones are dropped and counted. Default 65 536: about 20 MB.</summary>
+    /// <summary>Events that may wait for a slow reader of the log; further ones are dropped and counted. Default 65 536: some seconds of a busy server.</summary>
     [ConfigKey(Minimum = 64, Maximum = 1_048_576)]
     public int Buffer { get; init; } = 65_536;
 }
