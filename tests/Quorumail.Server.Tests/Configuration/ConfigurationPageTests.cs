@@ -77,6 +77,6 @@ public sealed partial class ConfigurationPageTests
         throw new FileNotFoundException("docs/configuration.md is not above the tests");
     }
 
-    [GeneratedRegex(@"^## `(\[+\w+\]+)`")]
+    [GeneratedRegex(@"^## `(\[+\w+\]+)`", RegexOptions.NonBacktracking)]
     private static partial Regex Heading();
 }
