@@ -5,13 +5,13 @@
 #   bench/run.sh [--quick] [--rounds N] [--seconds S] [--only postfix|quorumail] [--output FILE]
 #
 # Prints a Markdown table and writes it to FILE (default artifacts/bench/result.md). Takes about 13 minutes, with
-# --quick under 3. Needs root (Postfix) and a C compiler; fetches Postfix into .tools (tests/Quorumail.EndToEnd/peers.sh).
+# --quick about 3. Needs root (Postfix) and a C compiler; fetches Postfix into .tools (tests/Quorumail.EndToEnd/peers.sh).
 #
 # Accept alone is measured in two ways. `accept`: mail is queued and stays there. Postfix's HOLD action leaves it in the
 # hold queue, the least that Postfix can do with a message; Quorumail has a route to a next hop that never greets. `discard`:
 # both accept, queue, and deliver to their discard transport. `relay`: both deliver to bench/sink over SMTP, and a run
 # ends when the sink has the last message; each acknowledged id must be at the sink.
-set -euo pipefail
+set -Eeuo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/.." && pwd)
 tests=$repository/tests/Quorumail.EndToEnd
@@ -21,6 +21,7 @@ server=${QUORUMAIL_SERVER:-$repository/artifacts/bin/Quorumail.Server/release/sm
 
 rounds=3
 seconds=2.5
+warm_seconds=2 # .NET compiles hot paths while it runs; Postfix forks its processes
 session_counts="1 20 100"
 sizes="4096 51200"
 idle_connections=5000
@@ -28,7 +29,7 @@ servers="postfix quorumail"
 output=$tools/result.md
 while [ $# -gt 0 ]; do
   case $1 in
-    --quick) rounds=1 seconds=1.5 ;;
+    --quick) rounds=1 seconds=1.5 warm_seconds=1 ;;
     --rounds) rounds=$2; shift ;;
     --seconds) seconds=$2; shift ;;
     --only) servers=$2; shift ;;
@@ -44,8 +45,10 @@ chmod 755 "$work"
 children=() # process ids that this run started and that must not outlive it
 clean_up() {
   for pid in "${children[@]}"; do kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true; done
+  { wait; } 2>/dev/null
   rm -rf "$work"
 }
+trap 'log "failed in line $LINENO"' ERR
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 log() { echo "bench: $*" >&2; }
@@ -135,9 +138,12 @@ stop() { # pid
   forget "$1"
 }
 
+# One line of figures for each process, its name made one word; a process may end while the list is read.
+all_stats() { { cat /proc/[0-9]*/stat 2>/dev/null || true; } | sed 's/^\([0-9]*\) (.*) /\1 x /'; }
+
 # Processor time in clock ticks of all processes of a server's session, its ended children included.
 server_ticks() {
-  cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) /\1 x /' |
+  all_stats |
     awk -v session="$server_pid" '$6 == session { sum += $14 + $15; if ($1 == session) sum += $16 + $17 } END { print sum + 0 }'
 }
 
@@ -150,7 +156,7 @@ busy_ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat; }
 # Memory of all processes of a server's session in MB, shared pages counted once (Pss).
 server_megabytes() {
   local pid total=0 pss
-  for pid in $(cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) /\1 x /' |
+  for pid in $(all_stats |
     awk -v session="$server_pid" '$6 == session { print $1 }'); do
     pss=$(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup" 2>/dev/null || true)
     total=$((total + ${pss:-0}))
@@ -218,8 +224,9 @@ measure() { # server mode sessions size
   sink_pid=$!
   children+=("$sink_pid")
   start_server "$kind" "$mode" "$sink_port"
-  "$tools/load" -p "$port" -s "$sessions" -l "$size" -T 0.5 >"$cell/warm.json" # warm: JIT, processes forked
-  [ "$mode" = relay ] && wait_for_sink "$(json messages <"$cell/warm.json")"
+  "$tools/load" -p "$port" -s 20 -l "$size" -T "$warm_seconds" >"$cell/warm.json"
+  [ "$sessions" -le 20 ] || "$tools/load" -p "$port" -s "$sessions" -l "$size" -m "$sessions" >"$cell/more.json"
+  [ "$mode" = relay ] && wait_for_sink "$(cat "$cell"/warm.json "$cell"/more.json 2>/dev/null | json messages | awk '{ n += $1 } END { print n }')"
 
   timed "$name" "$kind" "" - "$tools/load" -p "$port" -s "$sessions" -l "$size" -T "$seconds" -a "$cell/acknowledged"
   for figure in p50_ms p99_ms client_cpu_us; do note "$name" "$kind" $figure "$(json $figure <"$cell/load.json")"; done
