@@ -33,7 +33,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     private SmtpReply? _refusal;
     private QueueId _committed;
     private bool _hasProgress = true;
-    private bool _isFlushDue;
     private CancellationTokenSource? _commitTimer;
     private List<QueueId>? _unread;
     private bool _isTrusted;
