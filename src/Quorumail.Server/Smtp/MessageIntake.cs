@@ -17,6 +17,9 @@ public sealed partial class MessageIntake : IAsyncDisposable
 {
     private const int UnreportedMax = 10_000;
 
+    /// <summary>An election passes unseen: the commit waits longer than this for its leader.</summary>
+    private static readonly TimeSpan NotReadyGrace = TimeSpan.FromSeconds(5);
+
     private static readonly TimeSpan ReportPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(2);
 
@@ -30,6 +33,7 @@ public sealed partial class MessageIntake : IAsyncDisposable
 
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _reporting;
+    private long _notReadySince;
 
     /// <param name="bodies">Where bodies go.</param>
     /// <param name="health">Whether the disk takes mail.</param>
@@ -47,10 +51,24 @@ public sealed partial class MessageIntake : IAsyncDisposable
     }
 
     /// <summary>Why no message is taken now, or null.</summary>
-    public SmtpReply? Refusal =>
-        !_queue.IsReady ? SmtpReplies.ShuttingDown
-        : !_health.AcceptsMail ? SmtpReplies.StorageRefuses
-        : null;
+    public SmtpReply? Refusal => HasNoQuorum ? SmtpReplies.ShuttingDown : !_health.AcceptsMail ? SmtpReplies.StorageRefuses : null;
+
+    /// <summary>Whether the log has not been able to commit for a while: new sessions are refused.</summary>
+    public bool HasNoQuorum
+    {
+        get
+        {
+            if (_queue.IsReady)
+            {
+                Volatile.Write(ref _notReadySince, 0);
+                return false;
+            }
+
+            var now = _time.GetTimestamp();
+            var since = Interlocked.CompareExchange(ref _notReadySince, now, 0);
+            return since != 0 && _time.GetElapsedTime(since, now) >= NotReadyGrace;
+        }
+    }
 
     /// <summary>A new queue id.</summary>
     public QueueId NewId() => _queue.NewId();

@@ -82,7 +82,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 return;
             }
 
-            if (_services.Connections.IsDraining)
+            if (_services.Connections.IsDraining || _services.Intake.HasNoQuorum)
             {
                 await RefuseAsync(SmtpReplies.ShuttingDown);
                 return;

@@ -99,5 +99,8 @@ public sealed class SmtpServer : IAsyncDisposable
         transport.MaxReadBufferSize = ReadBufferMax;
         transport.UnsafePreferInlineScheduling = true;
         transport.NoDelay = true;
+
+        // A read less for each command; an idle connection holds 4 KiB for it (5 000: 52 MB instead of 31, measured).
+        transport.WaitForDataBeforeAllocatingBuffer = false;
     }
 }

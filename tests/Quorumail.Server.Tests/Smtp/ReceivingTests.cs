@@ -134,14 +134,19 @@ public sealed class ReceivingTests
     }
 
     [Fact]
-    public async Task Mail_is_refused_while_the_queue_is_not_ready()
+    public async Task Mail_is_refused_when_the_queue_has_not_been_ready_for_five_seconds()
     {
         await using var server = await SmtpTestServer.StartAsync();
         server.Queue.IsReady = false;
         using var client = await server.ConnectAsync();
         await client.ReplyAsync();
         await client.AskAsync("EHLO client.test");
+        Assert.StartsWith("250", await client.AskAsync("MAIL FROM:<>"), StringComparison.Ordinal);
+        await client.AskAsync("RSET");
+        server.Time.Advance(TimeSpan.FromSeconds(5));
         Assert.StartsWith("421 4.3.2", await client.AskAsync("MAIL FROM:<>"), StringComparison.Ordinal);
+        using var late = await server.ConnectAsync();
+        Assert.StartsWith("421 4.3.2", await late.ReplyAsync(), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -64,7 +64,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
         server.Services = new SmtpServices(
             receiving,
             directory,
-            new MessageIntake(server.Bodies, server._database.Health, server.Queue, TimeProvider.System, NullLogger.Instance),
+            new MessageIntake(server.Bodies, server._database.Health, server.Queue, server.Time, NullLogger.Instance),
             new SmtpConnections(receiving, server.Time),
             new PasswordVerifier(directory),
             new MessageRateLimiter(receiving.MessagesPerMinuteMax, server.Time),
