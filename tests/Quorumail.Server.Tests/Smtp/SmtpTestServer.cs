@@ -93,7 +93,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
     public async Task<SmtpTestClient> ConnectAsync()
     {
         var client = new TcpClient { NoDelay = true };
-        await client.ConnectAsync(EndPoint);
+        await client.ConnectAsync(EndPoint, TestContext.Current.CancellationToken);
         return new SmtpTestClient(client);
     }
 
@@ -105,7 +105,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
         while (!reply.IsCompleted)
         {
             Time.Advance(step);
-            await Task.WhenAny(reply, Task.Delay(TimeSpan.FromMilliseconds(20)));
+            await Task.WhenAny(reply, Task.Delay(TimeSpan.FromMilliseconds(20), TestContext.Current.CancellationToken));
         }
 
         return await reply;
