@@ -32,7 +32,7 @@ if ! output=$(dotnet restore src/Quorumail.Server -p:ShippedRuntime="$runtime" -
 fi
 rm -rf "$target"
 dotnet publish src/Quorumail.Server -c Release -p:ShippedRuntime="$runtime" -p:SelfContained=$self_contained \
-  -p:DebugType=embedded --output "$target" --verbosity quiet >&2
+  -p:DebugType=embedded --output "$target" "${build_options[@]}" >&2
 
 tar -C "$repository/artifacts" -czf "$archive" smtp-server
 megabytes=$(($(stat -c %s "$archive") / 1048576))

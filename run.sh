@@ -18,7 +18,7 @@ if changed; then
   say "Building the server (the first time takes a minute or two) …"
   mkdir -p "$repository/artifacts"
   touch "$stamp.new"
-  if ! output=$(cd "$repository" && dotnet build src/Quorumail.Server -c Release --verbosity quiet 2>&1); then
+  if ! output=$(cd "$repository" && dotnet build src/Quorumail.Server -c Release "${build_options[@]}" 2>&1); then
     say "$output"
     say "The build failed; nothing was started."
     exit 1
