@@ -23,4 +23,4 @@ dotnet build -c Release --nologo -v quiet tests/Quorumail.EndToEnd
 tests=artifacts/bin/Quorumail.EndToEnd/release/Quorumail.EndToEnd
 echo "torture: $rounds rounds, seed $seed"
 QUORUMAIL_ROUNDS=$rounds QUORUMAIL_SEED=$seed "$tests" -showLiveOutput -class Quorumail.EndToEnd.Crash.CrashTests
-[ -z "$large" ] || "$tests" -showLiveOutput -explicit only -class Quorumail.EndToEnd.FirstUse.ResourceTests
+[ -z "$large" ] || QUORUMAIL_LARGE=yes "$tests" -showLiveOutput -class Quorumail.EndToEnd.FirstUse.ResourceTests

@@ -127,7 +127,9 @@ internal sealed class MaildirStore(string root, MaildirCommitter committer)
 
     private void MakeFolders(string folder)
     {
+        // One by one: the mode is given to the last folder of a path only.
         Directory.CreateDirectory(root, FolderMode);
+        Directory.CreateDirectory(folder, FolderMode);
         foreach (var part in (ReadOnlySpan<string>)["tmp", "cur", "new"])
         {
             Directory.CreateDirectory(Path.Combine(folder, part), FolderMode);
