@@ -8,7 +8,11 @@ public sealed class QueueStateProperties
 {
     private static readonly QueueLimits Small = new()
     {
-        MaxSuspects = 4, SuspectLifetime = 200, MaxTombstones = 3, TombstoneLifetime = 150, MaxFinished = 2,
+        MaxSuspects = 4,
+        SuspectLifetime = 200,
+        MaxTombstones = 3,
+        TombstoneLifetime = 150,
+        MaxFinished = 2,
     };
 
     [Fact]

@@ -46,7 +46,7 @@ public sealed class HttpServerTests
         var text = await response.Content.ReadAsStringAsync(Token);
 
         Assert.Equal("text/plain; version=0.0.4; charset=utf-8", response.Content.Headers.ContentType?.ToString());
-        foreach (var (name, type) in (( string, string)[])
+        foreach (var (name, type) in ((string, string)[])
             [
                 ("smtp_uptime_seconds", "gauge"),
                 ("smtp_connections_total", "counter"),
