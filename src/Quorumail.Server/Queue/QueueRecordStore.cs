@@ -14,13 +14,14 @@ namespace Quorumail.Server.Queue;
 /// </summary>
 internal sealed class QueueRecordStore
 {
+    internal const byte MessageKind = 5;
+    internal const int PrefixLength = 5;
+
     private const byte MarksKind = 1;
     private const byte OwnerEpochKind = 2;
     private const byte TombstoneKind = 3;
     private const byte SuspectKind = 4;
-    private const byte MessageKind = 5;
     private const byte FinishedKind = 6;
-    private const int PrefixLength = 5;
     private const int HeadLength = 1 + sizeof(uint) + sizeof(long);
     private const byte HeadVersion = 1;
     private const int OwnerBytesMax = 4 * 1024;
