@@ -54,9 +54,10 @@ run() { # name
     broken+=("$name ended without a summary (exit code $status)")
     return
   fi
-  total=$(sed -E 's/.*Total: ([0-9]+).*/\1/' <<<"$line")
+  # What is not run is no test by itself: a program that a test starts.
+  total=$(($(sed -E 's/.*Total: ([0-9]+).*/\1/' <<<"$line") - $(sed -E 's/.*Not Run: ([0-9]+).*/\1/' <<<"$line")))
   bad=$(($(sed -E 's/.*Errors: ([0-9]+).*/\1/' <<<"$line") + $(sed -E 's/.*Failed: ([0-9]+).*/\1/' <<<"$line")))
-  left=$(($(sed -E 's/.*Skipped: ([0-9]+).*/\1/' <<<"$line") + $(sed -E 's/.*Not Run: ([0-9]+).*/\1/' <<<"$line")))
+  left=$(sed -E 's/.*Skipped: ([0-9]+).*/\1/' <<<"$line")
   passed=$((passed + total - bad - left))
   failed=$((failed + bad))
   skipped=$((skipped + left))

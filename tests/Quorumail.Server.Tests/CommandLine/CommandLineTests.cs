@@ -103,6 +103,7 @@ public sealed class CommandLineTests : IDisposable
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
+            UseShellExecute = false,
         };
         start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "smtp-server.dll"));
         foreach (var argument in arguments.Split(' '))
