@@ -20,8 +20,8 @@ tools=$repository/artifacts/bench
 server=${QUORUMAIL_SERVER:-$repository/artifacts/bin/Quorumail.Server/release/smtp-server}
 
 rounds=3
-seconds=2.5
-warm_seconds=2 # .NET compiles hot paths while it runs; Postfix forks its processes
+seconds=2
+warm_seconds=1.5 # .NET compiles hot paths while it runs; Postfix forks its processes
 session_counts="1 20 100"
 sizes="4096 51200"
 idle_connections=5000
@@ -50,7 +50,7 @@ clean_up() {
 }
 trap 'log "failed in line $LINENO"' ERR
 trap clean_up EXIT
-trap 'exit 130' INT TERM
+trap 'log "told to stop"; exit 130' INT TERM HUP
 log() { echo "bench: $*" >&2; }
 
 # ---- building ------------------------------------------------------------------------------------------------------
@@ -189,16 +189,16 @@ timed() { # name server prefix messages|- command...
   local name=$1 kind=$2 prefix=$3 messages=$4
   shift 4
   local begin end server_before busy_before ours_before before=0
-  [ "$mode" = relay ] && before=$(sink_count)
+  if [ "$mode" = relay ]; then before=$(sink_count); fi
   ours_before=$(($(own_ticks) + $(sink_ticks)))
   busy_before=$(busy_ticks)
   server_before=$(server_ticks)
   begin=$(now)
   "$@" >"$cell/load.json" 2>"$cell/load.err" || { log "load failed: $(tail -n 2 "$cell/load.err")"; return 1; }
-  [ "$messages" = - ] && messages=$(json messages <"$cell/load.json")
+  if [ "$messages" = - ]; then messages=$(json messages <"$cell/load.json"); fi
   local accepted
   accepted=$(now)
-  [ "$mode" = relay ] && wait_for_sink $((before + messages))
+  if [ "$mode" = relay ]; then wait_for_sink $((before + messages)); fi
   end=$(now)
   local server_used=$(($(server_ticks) - server_before)) busy=$(($(busy_ticks) - busy_before))
   local others=$((busy - server_used - $(own_ticks) - $(sink_ticks) + ours_before))
@@ -225,8 +225,8 @@ measure() { # server mode sessions size
   children+=("$sink_pid")
   start_server "$kind" "$mode" "$sink_port"
   "$tools/load" -p "$port" -s 20 -l "$size" -T "$warm_seconds" >"$cell/warm.json"
-  [ "$sessions" -le 20 ] || "$tools/load" -p "$port" -s "$sessions" -l "$size" -m "$sessions" >"$cell/more.json"
-  [ "$mode" = relay ] && wait_for_sink "$(cat "$cell"/warm.json "$cell"/more.json 2>/dev/null | json messages | awk '{ n += $1 } END { print n }')"
+  "$tools/load" -p "$port" -s "$sessions" -l "$size" -m "$sessions" >>"$cell/warm.json"
+  if [ "$mode" = relay ]; then wait_for_sink "$(json messages <"$cell/warm.json" | awk '{ n += $1 } END { print n }')"; fi
 
   timed "$name" "$kind" "" - "$tools/load" -p "$port" -s "$sessions" -l "$size" -T "$seconds" -a "$cell/acknowledged"
   for figure in p50_ms p99_ms client_cpu_us; do note "$name" "$kind" $figure "$(json $figure <"$cell/load.json")"; done
