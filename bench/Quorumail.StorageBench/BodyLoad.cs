@@ -41,7 +41,7 @@ internal sealed class BodyLoad : Load
         {
             // Nobody waits for a deletion.
 #pragma warning disable CA2012
-            _ = _database.Commits.WriteAsync(new BodyDeletion(_bodies, old, _octets.Length), CancellationToken.None);
+            _ = _database.Commits.WriteAsync(new BodyDeletion(_bodies, old, _octets.Length));
 #pragma warning restore CA2012
         }
     }

@@ -28,7 +28,7 @@ internal sealed partial class EntryJournal
         }
     }
 
-    /// <summary>Forgets everything up to a mark; the state must hold it durably. Whole files only are deleted.</summary>
+    /// <summary>Forgets everything up to a mark; the state must hold it durably. Whole files only are given up.</summary>
     public void Forget(JournalMark mark)
     {
         lock (_files)
@@ -50,7 +50,11 @@ internal sealed partial class EntryJournal
                 }
             }
 
-            forgotten.ForEach(s => s.Delete());
+            foreach (JournalSegment segment in forgotten)
+            {
+                segment.Dispose();
+                _pool.Recycle(segment.Path);
+            }
         }
     }
 

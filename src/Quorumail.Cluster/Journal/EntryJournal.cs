@@ -15,6 +15,7 @@ internal sealed partial class EntryJournal : IDisposable
     private readonly string _directory;
     private readonly SafeFileHandle _owner; // Keeps other processes out.
     private readonly int _segmentSize;
+    private readonly SegmentPool _pool;
     private readonly Thread _writer;
 
     // Held while files are written, cut or deleted; taken before _gate.
@@ -40,6 +41,7 @@ internal sealed partial class EntryJournal : IDisposable
         _directory = directory;
         _owner = owner;
         _segmentSize = segmentSize;
+        _pool = new SegmentPool(directory, segmentSize);
         _mark = mark;
         _segments = segments;
         _lastIndex = segments.Count == 0 ? mark.Index : segments[^1].LastIndex;
@@ -81,6 +83,9 @@ internal sealed partial class EntryJournal : IDisposable
 
     /// <summary>Completes when the disk has failed; no entry becomes durable after that.</summary>
     public Task<Exception> Failed => _failed.Task;
+
+    /// <summary>Whether the caller runs on the journal's own thread.</summary>
+    public bool IsOnWriter => Thread.CurrentThread == _writer;
 
     /// <summary>For metrics.</summary>
     public JournalSize Size
@@ -206,7 +211,7 @@ internal sealed partial class EntryJournal : IDisposable
 
                 entries.Add(entry);
             }
-            catch (Exception forgotten) when (forgotten is ObjectDisposedException or ArgumentOutOfRangeException && index <= Mark.Index)
+            catch (Exception forgotten) when (forgotten is ObjectDisposedException or ArgumentOutOfRangeException or JournalException && index <= Mark.Index)
             {
                 entries.Clear();
                 break;
@@ -238,6 +243,7 @@ internal sealed partial class EntryJournal : IDisposable
         }
 
         _writer.Join();
+        _pool.Dispose();
         foreach (JournalSegment segment in _segments)
         {
             segment.Dispose();
@@ -346,7 +352,7 @@ internal sealed partial class EntryJournal : IDisposable
             if (segment is null || segment.End + size > _segmentSize)
             {
                 WriteRecords(segment, records, start);
-                segment = JournalSegment.Create(_directory, entry.Index, _segmentSize);
+                segment = JournalSegment.Create(_directory, entry.Index, _segmentSize, _pool.TryTake());
                 start = segment.End;
                 lock (_gate)
                 {
@@ -362,6 +368,10 @@ internal sealed partial class EntryJournal : IDisposable
         }
 
         WriteRecords(segment, records, start);
+        if (segment?.End > _segmentSize / 2)
+        {
+            _pool.Prepare();
+        }
     }
 
     private static void WriteRecords(JournalSegment? segment, List<ReadOnlyMemory<byte>> records, int offset)

@@ -7,7 +7,7 @@ namespace Quorumail.Cluster.Journal;
 
 /// <summary>
 /// One file of the journal: a header (8 bytes magic and version, 8 bytes index of its first entry, little-endian), then
-/// records without gaps, then zeros up to its preallocated size.
+/// records without gaps, then zeros up to its full size.
 /// </summary>
 internal sealed class JournalSegment : IDisposable
 {
@@ -36,14 +36,28 @@ internal sealed class JournalSegment : IDisposable
     /// <summary>Offset at which the next record goes.</summary>
     public int End { get; private set; }
 
-    /// <summary>Creates a segment whose first entry will be <paramref name="firstIndex"/>, durably, its space reserved.</summary>
-    public static JournalSegment Create(string directory, long firstIndex, int size)
+    /// <summary>Creates a segment whose first entry will be <paramref name="firstIndex"/>, durably, of a file of zeros.</summary>
+    /// <param name="directory">Of the journal.</param>
+    /// <param name="firstIndex">Index of the first entry.</param>
+    /// <param name="size">Bytes of a file.</param>
+    /// <param name="spare">A file of that size that is full of zeros; if there is none, one is made.</param>
+    public static JournalSegment Create(string directory, long firstIndex, int size, string? spare)
     {
         string path = System.IO.Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{firstIndex:D20}.log"));
-        SafeFileHandle file = File.OpenHandle(path, FileMode.Create, FileAccess.ReadWrite, FileShare.Read, FileOptions.None, size);
+        if (spare is not null)
+        {
+            File.Move(spare, path);
+        }
+
+        SafeFileHandle file = File.OpenHandle(
+            path, spare is null ? FileMode.Create : FileMode.Open, FileAccess.ReadWrite, FileShare.Read, FileOptions.None, spare is null ? size : 0);
         try
         {
-            RandomAccess.SetLength(file, size);
+            if (spare is null)
+            {
+                SegmentPool.Fill(file, size);
+            }
+
             Span<byte> header = stackalloc byte[HeaderSize];
             BinaryPrimitives.WriteUInt64LittleEndian(header, Magic);
             BinaryPrimitives.WriteInt64LittleEndian(header[8..], firstIndex);

@@ -6,9 +6,12 @@ namespace Quorumail.Cluster.Raft;
 /// <summary>The commands that will share an entry, encoded as they come, and those who wait for them. Not thread-safe.</summary>
 internal sealed class ProposalBatch
 {
+    private const int CompletedTogether = 32;
+
     private readonly List<Proposal> _proposals = [];
     private byte[] _buffer = ArrayPool<byte>.Shared.Rent(4096);
     private int _length = LogEntryFormat.HeaderSize;
+    private bool _isDecided;
 
     /// <summary>Commands so far.</summary>
     public int Count => _proposals.Count;
@@ -46,19 +49,33 @@ internal sealed class ProposalBatch
     /// <summary>Answers each proposal with what the state said.</summary>
     public void Applied(long index, ReadOnlySpan<ReadOnlyMemory<byte>> answers)
     {
+        if (Interlocked.Exchange(ref _isDecided, true))
+        {
+            return;
+        }
+
         for (int i = 0; i < _proposals.Count; i++)
         {
-            _proposals[i].Complete(new ProposalResult(ProposalOutcome.Applied, index, answers[i]));
+            _proposals[i].Decide(new ProposalResult(ProposalOutcome.Applied, index, answers[i]));
         }
+
+        CompleteAll();
     }
 
-    /// <summary>Answers each proposal that has no answer yet.</summary>
+    /// <summary>Answers the proposals if they have no answer yet.</summary>
     public void Failed(ProposalOutcome outcome, string reason)
     {
+        if (Interlocked.Exchange(ref _isDecided, true))
+        {
+            return;
+        }
+
         foreach (Proposal proposal in _proposals)
         {
-            proposal.Complete(new ProposalResult(outcome, 0, default, reason));
+            proposal.Decide(new ProposalResult(outcome, 0, default, reason));
         }
+
+        CompleteAll();
     }
 
     /// <summary>Gives the memory back.</summary>
@@ -67,5 +84,22 @@ internal sealed class ProposalBatch
         ArrayPool<byte>.Shared.Return(_buffer);
         _buffer = [];
         _length = 0;
+    }
+
+    // Many proposals are one item of the thread pool: waking a thread for each costs more than what each then does.
+    private void CompleteAll()
+    {
+        for (int start = 0; start < _proposals.Count; start += CompletedTogether)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static part => part.Batch.Complete(part.Start), (Batch: this, Start: start), preferLocal: false);
+        }
+    }
+
+    private void Complete(int start)
+    {
+        for (int i = start; i < Math.Min(start + CompletedTogether, _proposals.Count); i++)
+        {
+            _proposals[i].Complete();
+        }
     }
 }

@@ -2,7 +2,10 @@ using Quorumail.Cluster.Journal;
 
 namespace Quorumail.Cluster.Raft;
 
-/// <content>Applying what is committed, on a thread of its own, and forgetting what the state holds durably.</content>
+/// <content>
+/// Applying what is committed, and forgetting what the state holds durably. Own entries are applied on the journal's
+/// thread, which has just made them durable; a follower's on a thread for that.
+/// </content>
 internal sealed partial class RaftTrail
 {
     private void ApplyUntilStopped()
@@ -27,6 +30,39 @@ internal sealed partial class RaftTrail
         catch (Exception problem)
         {
             Fail(problem);
+        }
+    }
+
+    // Applies what is committed on the calling thread, unless somebody else is at it, who is told to look again.
+    private void ApplyHere()
+    {
+        if (_applying.Wait(0))
+        {
+            try
+            {
+                while (Volatile.Read(ref _appliedIndex) < CommitIndex)
+                {
+                    ApplyNext();
+                }
+            }
+            catch (Exception problem)
+            {
+                Fail(problem);
+            }
+            finally
+            {
+                _applying.Release();
+            }
+
+            CompleteWaiters();
+        }
+
+        lock (_gate)
+        {
+            if (_appliedIndex < _commitIndex)
+            {
+                Monitor.Pulse(_gate);
+            }
         }
     }
 

@@ -80,18 +80,26 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     async ValueTask<long> IAuditTrail.CommitAsync(long endIndex, CancellationToken token)
     {
         await _journal.WaitDurableAsync(endIndex, continueHere: true);
+        long count;
         lock (_gate)
         {
-            long count = endIndex - _commitIndex;
+            count = endIndex - _commitIndex;
             if (count <= 0)
             {
                 return 0;
             }
 
             Volatile.Write(ref _commitIndex, endIndex);
-            Monitor.Pulse(_gate);
-            return count;
+            if (!_journal.IsOnWriter)
+            {
+                Monitor.Pulse(_gate);
+                return count;
+            }
         }
+
+        // The next entry is proposed only when this one is applied, so the journal's thread has nothing else to do.
+        ApplyHere();
+        return count;
     }
 
     ValueTask IAuditTrail.WaitForApplyAsync(long index, CancellationToken token) => new(WaitForAppliedAsync(index, token));

@@ -153,7 +153,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     public async ValueTask<long> FlushAsync(CancellationToken token)
     {
         var write = new StateWrite(this, needsSync: true);
-        await _database.Commits.WriteAsync(write, token);
+        await _database.Commits.WriteAsync(write);
         return write.Index;
     }
 
@@ -191,17 +191,17 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
                 load.Add(record);
                 if (load.Batch.Count == SnapshotBatchRecords)
                 {
-                    await _database.Commits.WriteAsync(new NextGenerationWrite(this, [.. load.Batch]), token);
+                    await _database.Commits.WriteAsync(new NextGenerationWrite(this, [.. load.Batch]));
                     load.Batch.Clear();
                 }
             }
 
-            await _database.Commits.WriteAsync(new NextGenerationWrite(this, load.Batch), token);
-            await _database.Commits.WriteAsync(new GenerationSwitch(this, load.Restore(), index), CancellationToken.None);
+            await _database.Commits.WriteAsync(new NextGenerationWrite(this, load.Batch));
+            await _database.Commits.WriteAsync(new GenerationSwitch(this, load.Restore(), index));
         }
         catch (Exception error) when (error is InvalidDataException or NewerFormatException or IOException or OperationCanceledException)
         {
-            await _database.Commits.WriteAsync(new NextGenerationWrite(this, null), CancellationToken.None);
+            await _database.Commits.WriteAsync(new NextGenerationWrite(this, null));
             throw;
         }
     }
@@ -274,7 +274,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
 
         // Nobody waits for it: a failure is a failed disk, which the health reports.
 #pragma warning disable CA2012
-        _ = _database.Commits.WriteAsync(new StateWrite(this, needsSync: false), CancellationToken.None);
+        _ = _database.Commits.WriteAsync(new StateWrite(this, needsSync: false));
 #pragma warning restore CA2012
     }
 

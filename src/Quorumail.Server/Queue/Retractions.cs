@@ -76,7 +76,7 @@ internal sealed partial class Retractions : IAsyncDisposable
         try
         {
             // Losing an abandonment is harmless: the body is found at the next start.
-            await _database.Commits.WriteAsync(new Note(_database.Meta, id, withdraws, needsSync: withdraws), CancellationToken.None);
+            await _database.Commits.WriteAsync(new Note(_database.Meta, id, withdraws, needsSync: withdraws));
         }
         catch (StorageException)
         {
@@ -139,7 +139,7 @@ internal sealed partial class Retractions : IAsyncDisposable
             if (proposal.Outcome == ProposalOutcome.Applied)
             {
                 LogRetracted(_logger, id, proposal.Status);
-                await _database.Commits.WriteAsync(new Note(_database.Meta, id), token);
+                await _database.Commits.WriteAsync(new Note(_database.Meta, id));
                 _open.TryRemove(id, out _);
                 return;
             }

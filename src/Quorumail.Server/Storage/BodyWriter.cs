@@ -103,7 +103,7 @@ public sealed class BodyWriter : IAsyncDisposable
             _write.End(buffer, _length, _chunks, head);
         }
 
-        await _commit.WriteAsync(_write, CancellationToken.None);
+        await _commit.WriteAsync(_write);
         return new BodyReceipt(Size, BodyFormat.HashBytes(hash));
     }
 
@@ -128,7 +128,7 @@ public sealed class BodyWriter : IAsyncDisposable
             if (_chunks > 0)
             {
                 _write.GiveUp(_chunks);
-                await _commit.WriteAsync(_write, CancellationToken.None);
+                await _commit.WriteAsync(_write);
             }
         }
         catch (StorageException)
@@ -183,7 +183,7 @@ public sealed class BodyWriter : IAsyncDisposable
         _chunks++;
         _length = 0;
         _buffer = Rent(BufferMax);
-        _chunkWritten = _commit.WriteAsync(_write, CancellationToken.None).Preserve();
+        _chunkWritten = _commit.WriteAsync(_write).Preserve();
     }
 
     /// <summary>The body's part of a group commit; gives each buffer back to the pool once it is in the batch.</summary>
@@ -207,6 +207,9 @@ public sealed class BodyWriter : IAsyncDisposable
         }
 
         public override bool NeedsSync => _step is Step.Whole or Step.End;
+
+        // What follows a body is the proposal of its Enqueue.
+        protected override bool ContinuesOnWriter => NeedsSync;
 
         public override int ByteCount => _length + BodyFormat.HeadLength;
 

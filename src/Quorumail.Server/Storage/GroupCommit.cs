@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using Quorumail.Server.Storage.Rocks;
 
 namespace Quorumail.Server.Storage;
@@ -9,18 +8,23 @@ namespace Quorumail.Server.Storage;
 /// </summary>
 internal sealed class GroupCommit : IAsyncDisposable
 {
-    /// <summary>Requests that may wait for the writer; callers beyond wait to hand theirs over.</summary>
-    internal const int PendingMax = 1024;
+    /// <summary>Requests of one group at most.</summary>
+    internal const int GroupMax = 1024;
 
     /// <summary>A group ends when it holds so many bytes: some 30 ms of a disk that writes 160 MB/s.</summary>
     internal const int GroupBytesMax = 4 << 20;
 
     private readonly RocksStore _store;
     private readonly StorageHealth _health;
-    private readonly Channel<WriteRequest> _pending;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly List<WriteRequest> _group = new(PendingMax);
+    private readonly List<WriteRequest> _group = new(GroupMax);
     private readonly RocksBatch _batch = new();
+
+    // Guards what follows. An object, because the writer waits on it. Unbounded: whoever hands a request over holds its
+    // memory anyway, and waits.
+    private readonly object _gate = new();
+    private readonly Queue<WriteRequest> _pending = new();
+    private bool _isClosed;
     private long _groups;
     private long _syncs;
     private long _requests;
@@ -29,11 +33,6 @@ internal sealed class GroupCommit : IAsyncDisposable
     {
         _store = store;
         _health = health;
-        _pending = Channel.CreateBounded<WriteRequest>(new BoundedChannelOptions(PendingMax)
-        {
-            SingleReader = true,
-            FullMode = BoundedChannelFullMode.Wait,
-        });
         new Thread(Run) { Name = "storage writer", IsBackground = true }.Start();
     }
 
@@ -48,8 +47,8 @@ internal sealed class GroupCommit : IAsyncDisposable
 
     /// <summary>Hands a request over; requests are written in the order of the calls.</summary>
     /// <returns>Completes when the request is written, and synced if it asked for that.</returns>
-    /// <exception cref="StorageException">The disk has failed.</exception>
-    public ValueTask WriteAsync(WriteRequest request, CancellationToken token)
+    /// <exception cref="StorageException">The disk has failed, or the store is closing.</exception>
+    public ValueTask WriteAsync(WriteRequest request)
     {
         if (_health.Failure is { } failure)
         {
@@ -57,83 +56,83 @@ internal sealed class GroupCommit : IAsyncDisposable
         }
 
         var written = request.BeginAsync();
-        return _pending.Writer.TryWrite(request) ? written : WaitAndWriteAsync(request, written, token);
+        lock (_gate)
+        {
+            if (!_isClosed)
+            {
+                _pending.Enqueue(request);
+                if (_pending.Count == 1)
+                {
+                    Monitor.Pulse(_gate);
+                }
+
+                return written;
+            }
+        }
+
+        return ValueTask.FromException(new StorageException("The store is closing."));
     }
 
     /// <summary>Writes what was handed over, and stops.</summary>
     public async ValueTask DisposeAsync()
     {
-        _pending.Writer.TryComplete();
+        lock (_gate)
+        {
+            _isClosed = true;
+            Monitor.Pulse(_gate);
+        }
+
         await _stopped.Task;
     }
 
     private static StorageException Refusal(Exception failure) =>
         new("The disk has failed; nothing more is written to it: " + failure.Message, failure);
 
-    private async ValueTask WaitAndWriteAsync(WriteRequest request, ValueTask written, CancellationToken token)
-    {
-        try
-        {
-            await _pending.Writer.WriteAsync(request, token);
-        }
-        catch (ChannelClosedException closed)
-        {
-            throw new StorageException("The store is closing.", closed);
-        }
-
-        await written;
-    }
-
     private void Run()
     {
-        var reader = _pending.Reader;
-        try
+        while (TryTakeGroup())
         {
-            // The thread has nothing else to do than to wait for the next request.
-#pragma warning disable VSTHRD002, CA2012
-            while (reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
-#pragma warning restore VSTHRD002, CA2012
+            var refusal = TryWriteGroup();
+            foreach (var request in _group)
             {
-                WriteGroup(reader);
+                request.End(refusal);
             }
+
+            _group.Clear();
+            _batch.Clear();
         }
-        finally
-        {
-            _batch.Dispose();
-            _stopped.SetResult();
-        }
+
+        _batch.Dispose();
+        _stopped.SetResult();
     }
 
-    private void WriteGroup(ChannelReader<WriteRequest> reader)
+    private bool TryTakeGroup()
     {
-        var refusal = TryWriteGroup(reader);
-        foreach (var request in _group)
+        lock (_gate)
         {
-            if (refusal is null)
+            while (_pending.Count == 0 && !_isClosed)
             {
-                request.Written();
+                Monitor.Wait(_gate);
             }
-            else
-            {
-                request.Failed(refusal);
-            }
-        }
 
-        _group.Clear();
-        _batch.Clear();
-    }
-
-    private StorageException? TryWriteGroup(ChannelReader<WriteRequest> reader)
-    {
-        try
-        {
-            var bytes = 0;
-            var sync = false;
-            while (bytes < GroupBytesMax && _group.Count < PendingMax && reader.TryRead(out var request))
+            for (var bytes = 0; bytes < GroupBytesMax && _group.Count < GroupMax && _pending.TryDequeue(out var request);)
             {
-                _group.Add(request);
-                request.AddTo(_batch);
                 bytes += request.ByteCount;
+                _group.Add(request);
+            }
+        }
+
+        return _group.Count > 0;
+    }
+
+    private StorageException? TryWriteGroup()
+    {
+        try
+        {
+            var sync = false;
+            foreach (var request in _group)
+            {
+                request.AddTo(_batch);
                 sync |= request.NeedsSync;
             }
 

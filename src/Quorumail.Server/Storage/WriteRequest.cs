@@ -8,10 +8,16 @@ namespace Quorumail.Server.Storage;
 /// </summary>
 internal abstract class WriteRequest : IValueTaskSource
 {
-    private ManualResetValueTaskSourceCore<bool> _completion = new() { RunContinuationsAsynchronously = true };
+    private ManualResetValueTaskSourceCore<bool> _completion;
 
     /// <summary>Whether the caller needs the write to be on the disk before it completes.</summary>
     public abstract bool NeedsSync { get; }
+
+    /// <summary>
+    /// Whether what awaits the write goes on at once on the writer's thread, which saves waking another. It must do little
+    /// and never block.
+    /// </summary>
+    protected virtual bool ContinuesOnWriter => false;
 
     /// <summary>About how many bytes the request adds to the batch; bounds a group.</summary>
     public abstract int ByteCount { get; }
@@ -27,16 +33,22 @@ internal abstract class WriteRequest : IValueTaskSource
     internal ValueTask BeginAsync()
     {
         _completion.Reset();
+        _completion.RunContinuationsAsynchronously = !ContinuesOnWriter;
         return new ValueTask(this, _completion.Version);
     }
 
-    internal void Written()
+    /// <summary>Ends the write; with a failure, nothing is known of it.</summary>
+    internal void End(Exception? failure)
     {
+        if (failure is not null)
+        {
+            _completion.SetException(failure);
+            return;
+        }
+
         OnWritten();
         _completion.SetResult(true);
     }
-
-    internal void Failed(Exception failure) => _completion.SetException(failure);
 
     void IValueTaskSource.GetResult(short token) => _completion.GetResult(token);
 

@@ -69,7 +69,7 @@ public sealed class ReplicatedQueueTests
                 switch (history[index - 1].After)
                 {
                     case After.WriteBehind:
-                        await database.Commits.WriteAsync(queue.NewWrite(needsSync: false), Token);
+                        await database.Commits.WriteAsync(queue.NewWrite(needsSync: false));
                         break;
                     case After.Flush:
                         Assert.Equal(index, await queue.FlushAsync(Token));
