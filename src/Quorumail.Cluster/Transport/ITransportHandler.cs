@@ -1,0 +1,31 @@
+using Quorumail.Core.Cluster;
+
+namespace Quorumail.Cluster.Transport;
+
+/// <summary>
+/// Who is told what comes in. Calls come from any thread and must not block; those of one connection come in the order
+/// of its frames.
+/// </summary>
+internal interface ITransportHandler
+{
+    /// <summary>A peer can be sent to from now on, or said something new in a handshake.</summary>
+    void Connected(NodeHello peer);
+
+    /// <summary>A peer can't be sent to any more.</summary>
+    /// <param name="peer">Which.</param>
+    /// <param name="isRefused">Its connection was reset and it refuses to be dialled again: its process is gone.</param>
+    void Disconnected(NodeHello peer, bool isRefused);
+
+    /// <summary>A frame that wants no answer (types 1 to 5).</summary>
+    /// <param name="peer">The sender.</param>
+    /// <param name="type">The frame's type.</param>
+    /// <param name="body">Valid during the call only.</param>
+    void Received(NodeHello peer, FrameType type, ReadOnlyMemory<byte> body);
+
+    /// <summary>A frame that asks; the answer goes back in the frame of the next type.</summary>
+    /// <param name="peer">The sender.</param>
+    /// <param name="type">The frame's type, even.</param>
+    /// <param name="body">Without the asker's number; valid until the returned task ends.</param>
+    /// <param name="token">Cancelled when the connection ends.</param>
+    ValueTask<ReadOnlyMemory<byte>> AnswerAsync(NodeHello peer, FrameType type, ReadOnlyMemory<byte> body, CancellationToken token);
+}
