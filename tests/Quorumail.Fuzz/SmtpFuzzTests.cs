@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using System.Text;
 
 namespace Quorumail.Fuzz;
@@ -52,32 +50,5 @@ public sealed class SmtpFuzzTests(ITestOutputHelper output)
 
     private static byte[] Octets(string text) => Encoding.Latin1.GetBytes(text);
 
-    private static int Setting(string name, int otherwise) =>
-        int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out var value) ? value : otherwise;
-
-    private void Run(byte[][] corpus, Action<byte[]> target)
-    {
-        var seed = Setting("QUORUMAIL_FUZZ_SEED", Environment.TickCount & int.MaxValue);
-        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {seed}"));
-        var mutator = new Mutator(seed, corpus, Words);
-        var clock = Stopwatch.StartNew();
-        var seconds = Setting("QUORUMAIL_FUZZ_SECONDS", 2);
-        foreach (var good in corpus)
-        {
-            target(good);
-        }
-
-        for (var count = 0; clock.Elapsed.TotalSeconds < seconds; count++)
-        {
-            var input = mutator.Next();
-            try
-            {
-                target(input);
-            }
-            catch (Exception failure)
-            {
-                Assert.Fail(string.Create(CultureInfo.InvariantCulture, $"seed {seed}, input {count}: {failure}\n{Convert.ToBase64String(input)}"));
-            }
-        }
-    }
+    private void Run(byte[][] corpus, Action<byte[]> target) => FuzzRun.Of(corpus, Words, target, output);
 }

@@ -25,13 +25,13 @@ public enum FrameType : byte
     /// <summary>Handshake: who the dialling node is, and its nonce.</summary>
     Hello = 16,
 
-    /// <summary>Handshake: who the listening node is, its nonce, and its proof of the token.</summary>
+    /// <summary>Handshake: who the listening node is, and its nonce.</summary>
     Challenge = 17,
 
     /// <summary>Handshake: the dialling node's proof of the token.</summary>
     Proof = 18,
 
-    /// <summary>Handshake: the connection is open.</summary>
+    /// <summary>Handshake: the sender opens the connection; the listening node adds its proof of the token.</summary>
     Accept = 19,
 
     /// <summary>Handshake: why the connection is not opened.</summary>
