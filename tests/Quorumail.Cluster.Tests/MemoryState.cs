@@ -75,7 +75,6 @@ internal sealed class MemoryState : IReplicatedState
 
     public async ValueTask<long> FlushAsync(CancellationToken token)
     {
-        using Exclusive exclusive = new(this);
         await Task.Yield();
         Flushes++;
         if (Durable)

@@ -4,22 +4,22 @@ using Quorumail.Cluster.Disk;
 namespace Quorumail.Cluster.Journal;
 
 /// <content>Opening, and what moves the journal's two ends.</content>
-internal sealed partial class EntryJournal
+public sealed partial class EntryJournal
 {
-    /// <summary>Opens a journal, or founds it, and checks every record that it holds.</summary>
+    /// <summary>Opens a journal, or founds it, and checks every record that it holds. Before anything else comes <see cref="Begin"/>.</summary>
     /// <param name="directory">Of the journal alone; created if it does not exist.</param>
     /// <param name="segmentSize">Bytes of a file.</param>
-    /// <param name="stateIndex">Entry up to which the state is; settles a snapshot whose installation was interrupted.</param>
-    /// <exception cref="JournalException">The files contradict each other or the state.</exception>
+    /// <param name="local">Keeps the records that are no entries; null if there will be none.</param>
+    /// <exception cref="JournalException">The files contradict each other.</exception>
     /// <exception cref="IOException">Another process has it open, or the disk has failed.</exception>
-    public static EntryJournal Open(string directory, int segmentSize, long stateIndex)
+    public static EntryJournal Open(string directory, int segmentSize, ILocalRecords? local = null)
     {
         Directory.CreateDirectory(directory);
         Fsync.Directory(Path.GetDirectoryName(Path.GetFullPath(directory))!);
         SafeFileHandle owner = File.OpenHandle(Path.Combine(directory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         try
         {
-            return Open(directory, segmentSize, stateIndex, owner);
+            return Open(directory, segmentSize, local, owner);
         }
         catch
         {
@@ -28,8 +28,41 @@ internal sealed partial class EntryJournal
         }
     }
 
+    /// <summary>Sets the journal's two ends by what the state holds.</summary>
+    /// <param name="stateIndex">Entry up to which the state is; settles a snapshot whose installation was interrupted.</param>
+    /// <exception cref="JournalException">The files contradict the state.</exception>
+    public void Begin(long stateIndex)
+    {
+        JournalMark mark = SettleInstallation(_directory, stateIndex);
+        CheckAgainst(mark, stateIndex);
+        lock (_files)
+        {
+            int obsolete = _segments.Count > 0 && _segments[^1].LastIndex < mark.Index
+                ? _segments.Count // A snapshot was installed, and a crash kept what it replaced from being deleted.
+                : Math.Min(_segments.Count - 1, _segments.FindIndex(s => s.LastIndex > mark.Index || s == _segments[^1]));
+            List<JournalSegment> forgotten = TakeFirst(Math.Max(obsolete, 0));
+            if (forgotten.Exists(s => s.HasLocal))
+            {
+                _local?.MakeDurable();
+            }
+
+            forgotten.Reverse();
+            forgotten.ForEach(s => s.Delete());
+            Fsync.Directory(_directory);
+            lock (_gate)
+            {
+                _mark = mark;
+                _lastTerm = Math.Max(_lastTerm, mark.Term);
+                _lastIndex = _segments.Count == 0 ? mark.Index : _segments[^1].LastIndex;
+                _durableIndex = _lastIndex;
+            }
+        }
+    }
+
     /// <summary>Forgets everything up to a mark; the state must hold it durably. Whole files only are given up.</summary>
-    public void Forget(JournalMark mark)
+    /// <param name="mark">Of the last entry that is not needed any more.</param>
+    /// <param name="position">Local records up to it are not needed any more either.</param>
+    internal void Forget(JournalMark mark, long position)
     {
         lock (_files)
         {
@@ -39,18 +72,18 @@ internal sealed partial class EntryJournal
             }
 
             mark.Write(Path.Combine(_directory, MarkName));
-            List<JournalSegment> forgotten = [];
+            int count = 0;
+            while (count < _segments.Count - 1 && _segments[count].LastIndex <= mark.Index && _segments[count].LastPosition <= position)
+            {
+                count++;
+            }
+
             lock (_gate)
             {
                 _mark = mark;
-                while (_segments.Count > 1 && _segments[0].LastIndex <= mark.Index)
-                {
-                    forgotten.Add(_segments[0]);
-                    _segments.RemoveAt(0);
-                }
             }
 
-            foreach (JournalSegment segment in forgotten)
+            foreach (JournalSegment segment in TakeFirst(count))
             {
                 segment.Dispose();
                 _pool.Recycle(segment.Path);
@@ -59,10 +92,15 @@ internal sealed partial class EntryJournal
     }
 
     /// <summary>Cuts off everything after an index, durably, because another leader's entries take its place.</summary>
-    public void TruncateAfter(long index)
+    internal void TruncateAfter(long index)
     {
         lock (_files)
         {
+            if (_segments.Exists(s => s.LastIndex > index && s.HasLocal))
+            {
+                _local?.MakeDurable(); // What has been written; what has not stays in memory, and is written after the cut.
+            }
+
             List<JournalSegment> cut = [];
             lock (_gate)
             {
@@ -71,7 +109,12 @@ internal sealed partial class EntryJournal
                     return;
                 }
 
-                _toWrite.RemoveAll(e => e.Index > index);
+                _toWrite.RemoveAll(r => r.Index > index && r.Local is null);
+                for (int i = 0; i < _toWrite.Count; i++)
+                {
+                    _toWrite[i] = _toWrite[i] with { Index = Math.Min(_toWrite[i].Index, index) };
+                }
+
                 while (_segments.Count > 0 && _segments[^1].FirstIndex > index)
                 {
                     cut.Add(_segments[^1]);
@@ -96,26 +139,38 @@ internal sealed partial class EntryJournal
 
                 Volatile.Write(ref _lastIndex, index);
                 Volatile.Write(ref _durableIndex, Math.Min(_durableIndex, index));
+                _position = _segments.Count == 0 ? 0 : _segments[^1].LastPosition;
+                _durablePosition = _position;
                 _lastTerm = TermOfLast(index);
             }
         }
     }
 
     /// <summary>Announces, durably, that the state is about to be replaced by a snapshot up to a mark.</summary>
-    public void PrepareRestart(JournalMark mark) => mark.Write(Path.Combine(_directory, InstallingName));
+    internal void PrepareRestart(JournalMark mark) => mark.Write(Path.Combine(_directory, InstallingName));
 
     /// <summary>Drops every entry: the state has been replaced by a snapshot up to a mark.</summary>
-    public void Restart(JournalMark mark)
+    internal void Restart(JournalMark mark)
     {
         lock (_files)
         {
+            if (_segments.Exists(s => s.HasLocal))
+            {
+                _local?.MakeDurable();
+            }
+
             List<JournalSegment> dropped;
             mark.Write(Path.Combine(_directory, MarkName));
             lock (_gate)
             {
                 dropped = [.. _segments];
                 _segments.Clear();
-                _toWrite.Clear();
+                _toWrite.RemoveAll(r => r.Local is null);
+                for (int i = 0; i < _toWrite.Count; i++)
+                {
+                    _toWrite[i] = _toWrite[i] with { Index = mark.Index };
+                }
+
                 _memory.Clear();
                 _mark = mark;
                 _lastTerm = mark.Term;
@@ -130,9 +185,8 @@ internal sealed partial class EntryJournal
         }
     }
 
-    private static EntryJournal Open(string directory, int segmentSize, long stateIndex, SafeFileHandle owner)
+    private static EntryJournal Open(string directory, int segmentSize, ILocalRecords? local, SafeFileHandle owner)
     {
-        JournalMark mark = SettleInstallation(directory, stateIndex);
         string[] paths = [.. Directory.GetFiles(directory, "*.log").Order(StringComparer.Ordinal)];
         List<JournalSegment> segments = [];
         try
@@ -145,9 +199,8 @@ internal sealed partial class EntryJournal
                 }
             }
 
-            long lastTerm = Recover(segments, mark, directory);
-            CheckAgainstState(segments, mark, stateIndex, directory);
-            return new EntryJournal(directory, segmentSize, mark, segments, lastTerm, owner);
+            long lastTerm = Recover(segments, local, directory);
+            return new EntryJournal(directory, segmentSize, segments, lastTerm, local, owner);
         }
         catch
         {
@@ -176,57 +229,53 @@ internal sealed partial class EntryJournal
         return mark;
     }
 
-    private static long Recover(List<JournalSegment> segments, JournalMark mark, string directory)
+    private static long Recover(List<JournalSegment> segments, ILocalRecords? local, string directory)
     {
+        // What the mark says of the term before the first entry is checked by the first entry kept: terms never fall.
         long term = 0;
         for (int i = 0; i < segments.Count; i++)
         {
-            if (i > 0 && segments[i].FirstIndex != segments[i - 1].LastIndex + 1)
+            if (i > 0 && segments[i].FirstPosition != segments[i - 1].LastPosition + 1)
             {
                 throw new JournalException(
-                    $"{directory}: entries {segments[i - 1].LastIndex + 1} to {segments[i].FirstIndex - 1} are missing. This node's disk counts as wiped.");
+                    $"{directory}: records {segments[i - 1].LastPosition + 1} to {segments[i].FirstPosition - 1}, entries from {segments[i - 1].LastIndex + 1}, are missing. This node's disk counts as wiped.");
             }
 
-            term = segments[i].Recover(segments[i].FirstIndex == mark.Index + 1 ? mark.Term : term, isLast: i == segments.Count - 1);
+            term = segments[i].Recover(term, isLast: i == segments.Count - 1, local);
         }
 
-        // A snapshot was installed, and a crash kept what it replaced from being deleted.
-        if (segments.Count > 0 && segments[^1].LastIndex < mark.Index)
-        {
-            segments.Reverse();
-            segments.ForEach(s => s.Delete());
-            segments.Clear();
-            Fsync.Directory(directory);
-        }
-
-        if (segments.Count > 0 && segments[0].FirstIndex > mark.Index + 1)
-        {
-            throw new JournalException(
-                $"{directory}: entries {mark.Index + 1} to {segments[0].FirstIndex - 1} are missing. This node's disk counts as wiped.");
-        }
-
-        while (segments.Count > 1 && segments[0].LastIndex <= mark.Index)
-        {
-            segments[0].Delete();
-            segments.RemoveAt(0);
-        }
-
-        return Math.Max(term, mark.Term);
+        return term;
     }
 
-    private static void CheckAgainstState(List<JournalSegment> segments, JournalMark mark, long stateIndex, string directory)
+    private void CheckAgainst(JournalMark mark, long stateIndex)
     {
+        if (_segments.Count > 0 && _segments[0].FirstIndex > mark.Index + 1)
+        {
+            throw new JournalException(
+                $"{_directory}: entries {mark.Index + 1} to {_segments[0].FirstIndex - 1} are missing. This node's disk counts as wiped.");
+        }
+
         if (stateIndex < mark.Index)
         {
             throw new JournalException(
-                $"The state ends at entry {stateIndex}, but {directory} has forgotten everything up to {mark.Index}: the state's files are missing or older. This node's disk counts as wiped.");
+                $"The state ends at entry {stateIndex}, but {_directory} has forgotten everything up to {mark.Index}: the state's files are missing or older. This node's disk counts as wiped.");
         }
 
-        long last = segments.Count == 0 ? mark.Index : segments[^1].LastIndex;
+        long last = _segments.Count == 0 ? mark.Index : _segments[^1].LastIndex;
         if (stateIndex > Math.Max(last, mark.StateIndex))
         {
             throw new JournalException(
-                $"The state holds entry {stateIndex}, but {directory} ends at {last}: the log's files are missing or older. This node's disk counts as wiped.");
+                $"The state holds entry {stateIndex}, but {_directory} ends at {last}: the log's files are missing or older. This node's disk counts as wiped.");
+        }
+    }
+
+    private List<JournalSegment> TakeFirst(int count)
+    {
+        lock (_gate)
+        {
+            List<JournalSegment> taken = _segments.GetRange(0, count);
+            _segments.RemoveRange(0, count);
+            return taken;
         }
     }
 

@@ -4,10 +4,12 @@ using Microsoft.Win32.SafeHandles;
 namespace Quorumail.Cluster.Journal;
 
 /// <summary>
-/// An append-only file of entries. Appending puts an entry into memory; a thread of the journal writes everything that
-/// has gathered, with one fdatasync, while the next entries gather. Failures of the disk are final: nothing is retried.
+/// An append-only file of the log's entries and of records of this node alone. Appending puts them into memory; a thread of
+/// the journal writes everything that has gathered, with one fdatasync, while the next gather. What was appended earlier
+/// is never durable later: an entry vouches for the local records before it. Failures of the disk are final: nothing is
+/// retried.
 /// </summary>
-internal sealed partial class EntryJournal : IDisposable
+public sealed partial class EntryJournal : IDisposable
 {
     private const string MarkName = "mark";
     private const string InstallingName = "mark.installing";
@@ -16,6 +18,7 @@ internal sealed partial class EntryJournal : IDisposable
     private readonly SafeFileHandle _owner; // Keeps other processes out.
     private readonly int _segmentSize;
     private readonly SegmentPool _pool;
+    private readonly ILocalRecords? _local;
     private readonly Thread _writer;
 
     // Held while files are written, cut or deleted; taken before _gate.
@@ -27,32 +30,42 @@ internal sealed partial class EntryJournal : IDisposable
     private readonly Dictionary<long, MemoryEntry> _memory = [];
     private readonly List<(long Index, TaskCompletionSource Waiter)> _waiters = [];
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private List<MemoryEntry> _toWrite = [];
+    private List<PendingRecord> _toWrite = [];
     private JournalMark _mark;
     private long _lastIndex;
     private long _lastTerm;
     private long _durableIndex;
+    private long _position;
+    private long _durablePosition;
+    private long _written;
     private long _syncs;
+    private bool _isSyncDue; // Of the last segment: a segment is synced before another begins.
     private Exception? _failure;
     private bool _stopping;
 
-    private EntryJournal(string directory, int segmentSize, JournalMark mark, List<JournalSegment> segments, long lastTerm, SafeFileHandle owner)
+    private EntryJournal(string directory, int segmentSize, List<JournalSegment> segments, long lastTerm, ILocalRecords? local, SafeFileHandle owner)
     {
         _directory = directory;
         _owner = owner;
+        _local = local;
         _segmentSize = segmentSize;
         _pool = new SegmentPool(directory, segmentSize);
-        _mark = mark;
         _segments = segments;
-        _lastIndex = segments.Count == 0 ? mark.Index : segments[^1].LastIndex;
         _lastTerm = lastTerm;
-        _durableIndex = _lastIndex;
+        _position = segments.Count == 0 ? 0 : segments[^1].LastPosition;
+        _durablePosition = _position;
         _writer = new Thread(WriteUntilStopped) { IsBackground = true, Name = "journal" };
         _writer.Start();
     }
 
+    /// <summary>Position of the last record written, of any kind. What was appended before the call may come later.</summary>
+    public long Position => Volatile.Read(ref _position);
+
+    /// <summary>Bytes written so far in this life.</summary>
+    public long Written => Volatile.Read(ref _written);
+
     /// <summary>Where the journal begins.</summary>
-    public JournalMark Mark
+    internal JournalMark Mark
     {
         get
         {
@@ -67,7 +80,7 @@ internal sealed partial class EntryJournal : IDisposable
     public long LastIndex => Volatile.Read(ref _lastIndex);
 
     /// <summary>Term of the last entry appended, or of the mark.</summary>
-    public long LastTerm
+    internal long LastTerm
     {
         get
         {
@@ -85,7 +98,7 @@ internal sealed partial class EntryJournal : IDisposable
     public Task<Exception> Failed => _failed.Task;
 
     /// <summary>Whether the caller runs on the journal's own thread.</summary>
-    public bool IsOnWriter => Thread.CurrentThread == _writer;
+    internal bool IsOnWriter => Thread.CurrentThread == _writer;
 
     /// <summary>For metrics.</summary>
     public JournalSize Size
@@ -104,7 +117,7 @@ internal sealed partial class EntryJournal : IDisposable
 
     /// <summary>Appends one entry and returns its index; it is durable when <see cref="WaitDurableAsync"/> says so.</summary>
     /// <exception cref="IOException">The disk has failed.</exception>
-    public long Append(long term, RecordKind kind, ReadOnlySpan<byte> payload, object? context = null)
+    internal long Append(long term, RecordKind kind, ReadOnlySpan<byte> payload, object? context = null)
     {
         if (payload.Length > MaximumPayload)
         {
@@ -120,16 +133,30 @@ internal sealed partial class EntryJournal : IDisposable
             }
 
             long index = _lastIndex + 1;
-            int size = JournalRecord.SizeOf(payload.Length);
-            byte[] buffer = ArrayPool<byte>.Shared.Rent(size);
-            new JournalRecord(index, term, kind, payload.Length, _durableIndex).Write(buffer.AsSpan(0, size), payload);
+            byte[] buffer = ArrayPool<byte>.Shared.Rent(JournalRecord.SizeOf(payload.Length));
+            payload.CopyTo(buffer.AsSpan(JournalRecord.HeaderSize));
             MemoryEntry entry = new(index, term, kind, buffer, payload.Length, context);
             _memory.Add(index, entry);
-            _toWrite.Add(entry);
+            Gather(new PendingRecord(index, term, kind, buffer, payload.Length, null));
             _lastTerm = term;
             Volatile.Write(ref _lastIndex, index);
-            Monitor.Pulse(_gate);
             return index;
+        }
+    }
+
+    /// <summary>Appends a record of this node alone; what is appended later is durable no sooner.</summary>
+    /// <exception cref="IOException">The disk has failed.</exception>
+    public void Append(LocalRecord record)
+    {
+        ArgumentNullException.ThrowIfNull(record);
+        int length = record.Length;
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, MaximumPayload);
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(JournalRecord.SizeOf(length));
+        record.CopyTo(buffer.AsSpan(JournalRecord.HeaderSize, length));
+        lock (_gate)
+        {
+            ThrowIfFailed();
+            Gather(new PendingRecord(_lastIndex, 0, RecordKind.Local, buffer, length, record));
         }
     }
 
@@ -137,7 +164,7 @@ internal sealed partial class EntryJournal : IDisposable
     /// <param name="index">Of an entry that has been appended.</param>
     /// <param name="continueHere">What awaits goes on at once, on the journal's own thread; it must not block.</param>
     /// <exception cref="IOException">The disk has failed.</exception>
-    public Task WaitDurableAsync(long index, bool continueHere = false)
+    internal Task WaitDurableAsync(long index, bool continueHere = false)
     {
         if (index <= DurableIndex)
         {
@@ -160,7 +187,7 @@ internal sealed partial class EntryJournal : IDisposable
 
     /// <summary>Term of an entry, or of the mark.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The journal has forgotten it, or does not hold it yet.</exception>
-    public long TermOf(long index)
+    internal long TermOf(long index)
     {
         lock (_gate)
         {
@@ -172,7 +199,7 @@ internal sealed partial class EntryJournal : IDisposable
     }
 
     /// <summary>Reads an entry; from memory, without a copy, if it has not been applied yet.</summary>
-    public JournalEntry Read(long index)
+    internal JournalEntry Read(long index)
     {
         JournalSegment segment;
         long term;
@@ -195,7 +222,7 @@ internal sealed partial class EntryJournal : IDisposable
     /// Copies entries from an index on, as many as the limits allow but at least one. Fewer, or none, if the journal
     /// forgets them meanwhile.
     /// </summary>
-    public List<JournalEntry> ReadCopies(long index, long lastIndex, long maxBytes, int maxEntries)
+    internal List<JournalEntry> ReadCopies(long index, long lastIndex, long maxBytes, int maxEntries)
     {
         List<JournalEntry> entries = [];
         for (long bytes = 0; index <= lastIndex && entries.Count < maxEntries; index++)
@@ -222,7 +249,7 @@ internal sealed partial class EntryJournal : IDisposable
     }
 
     /// <summary>Frees the memory of an entry that has been applied.</summary>
-    public void Release(long index)
+    internal void Release(long index)
     {
         lock (_gate)
         {
@@ -289,9 +316,19 @@ internal sealed partial class EntryJournal : IDisposable
         ObjectDisposedException.ThrowIf(_stopping, this);
     }
 
+    // Under the gate. The writer looks again before it waits, so that one pulse for a group is enough.
+    private void Gather(PendingRecord record)
+    {
+        _toWrite.Add(record);
+        if (_toWrite.Count == 1)
+        {
+            Monitor.Pulse(_gate);
+        }
+    }
+
     private void WriteUntilStopped()
     {
-        List<MemoryEntry> batch = [];
+        List<PendingRecord> batch = [];
         List<ReadOnlyMemory<byte>> records = [];
         while (WaitForWork())
         {
@@ -307,22 +344,16 @@ internal sealed partial class EntryJournal : IDisposable
                     if (batch.Count > 0)
                     {
                         WriteBatch(batch, records);
-                        Published(batch[^1].Index);
                     }
                 }
 
+                EndLocal(batch, null);
                 batch.Clear();
                 CompleteWaiters();
             }
             catch (Exception failure)
             {
-                lock (_gate)
-                {
-                    _failure = failure;
-                }
-
-                _failed.TrySetResult(failure);
-                FailWaiters(new IOException($"The journal has failed: {failure.Message}", failure));
+                Fail(failure, batch);
                 return;
             }
         }
@@ -341,55 +372,113 @@ internal sealed partial class EntryJournal : IDisposable
         }
     }
 
-    private void WriteBatch(List<MemoryEntry> batch, List<ReadOnlyMemory<byte>> records)
+    private void Fail(Exception failure, List<PendingRecord> batch)
+    {
+        IOException reported = new($"The journal has failed: {failure.Message}", failure);
+        lock (_gate)
+        {
+            _failure = failure;
+            batch.AddRange(_toWrite);
+            _toWrite.Clear();
+        }
+
+        _failed.TrySetResult(failure);
+        EndLocal(batch, reported);
+        FailWaiters(reported);
+    }
+
+    private static void EndLocal(List<PendingRecord> batch, IOException? failure)
+    {
+        foreach (PendingRecord record in batch)
+        {
+            if (record.Local is { } local)
+            {
+                ArrayPool<byte>.Shared.Return(record.Buffer);
+                local.Ended(failure);
+            }
+        }
+    }
+
+    private void WriteBatch(List<PendingRecord> batch, List<ReadOnlyMemory<byte>> records)
     {
         JournalSegment? segment = _segments.Count == 0 ? null : _segments[^1];
         int start = segment?.End ?? 0;
+        long position = _position;
+        bool needsSync = false;
         records.Clear();
-        foreach (MemoryEntry entry in batch)
+        foreach (PendingRecord record in batch)
         {
-            int size = JournalRecord.SizeOf(entry.Length);
+            int size = JournalRecord.SizeOf(record.Length);
             if (segment is null || segment.End + size > _segmentSize)
             {
-                WriteRecords(segment, records, start);
-                segment = JournalSegment.Create(_directory, entry.Index, _segmentSize, _pool.TryTake());
+                WriteRecords(segment, records, start, needsSync: true);
+                segment = AddSegment(position + 1, record.Kind == RecordKind.Local ? record.Index + 1 : record.Index);
                 start = segment.End;
-                lock (_gate)
-                {
-                    _segments.Add(segment);
-                }
             }
 
-            records.Add(entry.Buffer.AsMemory(0, size));
+            position++;
+            needsSync |= record.Local is not { NeedsSync: false };
+            new JournalRecord(position, record.Index, record.Term, record.Kind, record.Length, _durablePosition)
+                .Seal(record.Buffer.AsSpan(0, size), segment.Seed);
+            records.Add(record.Buffer.AsMemory(0, size));
             lock (_gate)
             {
-                segment.Add(entry.Term, entry.Length);
+                segment.Add(record.Kind, record.Term, record.Length);
             }
         }
 
-        WriteRecords(segment, records, start);
-        if (segment?.End > _segmentSize / 2)
+        WriteRecords(segment, records, start, needsSync);
+        Published(position, batch[^1].Index, needsSync);
+        if (segment!.End > _segmentSize / 2)
         {
             _pool.Prepare();
         }
     }
 
-    private static void WriteRecords(JournalSegment? segment, List<ReadOnlyMemory<byte>> records, int offset)
+    private JournalSegment AddSegment(long firstPosition, long firstIndex)
     {
-        if (segment is not null && records.Count > 0)
+        JournalSegment segment = JournalSegment.Create(_directory, firstPosition, firstIndex, _segmentSize, _pool.TryTake());
+        lock (_gate)
+        {
+            _segments.Add(segment);
+        }
+
+        return segment;
+    }
+
+    private void WriteRecords(JournalSegment? segment, List<ReadOnlyMemory<byte>> records, int offset, bool needsSync)
+    {
+        if (segment is null)
+        {
+            return;
+        }
+
+        if (records.Count > 0)
         {
             segment.Write(records, offset);
-            segment.Sync();
+            Volatile.Write(ref _written, _written + segment.End - offset);
             records.Clear();
+            _isSyncDue = true;
+        }
+
+        if (needsSync && _isSyncDue)
+        {
+            segment.Sync();
+            _isSyncDue = false;
         }
     }
 
-    private void Published(long index)
+    private void Published(long position, long index, bool isDurable)
     {
         lock (_gate)
         {
-            _syncs++;
-            Volatile.Write(ref _durableIndex, index);
+            Volatile.Write(ref _position, position);
+            if (isDurable)
+            {
+                _syncs++;
+                _durablePosition = position;
+                Volatile.Write(ref _durableIndex, index);
+            }
         }
     }
 
@@ -428,6 +517,9 @@ internal sealed partial class EntryJournal : IDisposable
             waiter.TrySetException(failure);
         }
     }
+
+    /// <summary>A record that is to be written; for a local one, the index is that of the last entry before it.</summary>
+    private readonly record struct PendingRecord(long Index, long Term, RecordKind Kind, byte[] Buffer, int Length, LocalRecord? Local);
 
     private sealed record MemoryEntry(long Index, long Term, RecordKind Kind, byte[] Buffer, int Length, object? Context)
     {

@@ -25,21 +25,22 @@ public static class JournalDump
             file.ReadExactly(bytes);
             yield return $"{Path.GetFileName(path)}\n";
             int offset = JournalSegment.HeaderSize;
-            for (; JournalRecord.TryRead(bytes.AsSpan(offset), out JournalRecord record); offset += JournalRecord.SizeOf(record.Length))
+            long seed = JournalSegment.ReadSeed(bytes);
+            for (; JournalRecord.TryRead(bytes.AsSpan(offset), seed, out JournalRecord record); offset += JournalRecord.SizeOf(record.Length))
             {
                 if (record.Index >= firstIndex)
                 {
                     ReadOnlyMemory<byte> payload = bytes.AsMemory(offset + JournalRecord.HeaderSize, record.Length);
-                    yield return record.Kind == RecordKind.Commands
-                        ? LogEntryFormat.Dump(record.Index, record.Term, payload, describe)
-                        : string.Create(CultureInfo.InvariantCulture, $"{record.Index} term={record.Term} members bytes={payload.Length}\n");
+                    yield return record.Kind switch
+                    {
+                        RecordKind.Commands => LogEntryFormat.Dump(record.Index, record.Term, payload, describe),
+                        RecordKind.Configuration => string.Create(CultureInfo.InvariantCulture, $"{record.Index} term={record.Term} members bytes={payload.Length}\n"),
+                        _ => string.Create(CultureInfo.InvariantCulture, $"  local, position {record.Position}, bytes={payload.Length}\n"),
+                    };
                 }
             }
 
-            if (bytes.AsSpan(offset).ContainsAnyExcept((byte)0))
-            {
-                yield return string.Create(CultureInfo.InvariantCulture, $"unreadable from offset {offset}\n");
-            }
+            yield return string.Create(CultureInfo.InvariantCulture, $"no record from offset {offset}\n");
         }
     }
 }

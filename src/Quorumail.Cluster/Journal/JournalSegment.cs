@@ -1,52 +1,72 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 using Quorumail.Cluster.Disk;
 
 namespace Quorumail.Cluster.Journal;
 
 /// <summary>
-/// One file of the journal: a header (8 bytes magic and version, 8 bytes index of its first entry, little-endian), then
-/// records without gaps, then zeros up to its full size.
+/// One file of the journal: a header (8 bytes magic and version, position of its first record, index of its first entry,
+/// seed of its checksums, 8 bytes each, little-endian), then records without gaps, then zeros or what an earlier use of
+/// the file has left.
 /// </summary>
 internal sealed class JournalSegment : IDisposable
 {
-    public const int HeaderSize = 16;
+    public const int HeaderSize = 32;
 
-    private const ulong Magic = 0x01_00_4C_4E_52_4A_4D_51; // "QMJRNL", version 1
+    private const ulong Magic = 0x02_00_4C_4E_52_4A_4D_51; // "QMJRNL", version 2
 
     private readonly SafeFileHandle _file;
     private readonly List<Place> _places = [];
 
-    private JournalSegment(string path, SafeFileHandle file, long firstIndex)
+    private JournalSegment(string path, SafeFileHandle file, long firstPosition, long firstIndex, long seed)
     {
+        Seed = seed;
         Path = path;
         _file = file;
         FirstIndex = firstIndex;
+        FirstPosition = firstPosition;
+        LastPosition = firstPosition - 1;
         End = HeaderSize;
     }
 
     public string Path { get; }
 
+    /// <summary>Of the checksums of its records.</summary>
+    public long Seed { get; }
+
+    /// <summary>Index of the first entry, should there be one.</summary>
     public long FirstIndex { get; }
 
     /// <summary>Index of the last entry written; <see cref="FirstIndex"/> - 1 if there is none.</summary>
     public long LastIndex => FirstIndex + _places.Count - 1;
 
+    public long FirstPosition { get; }
+
+    /// <summary>Position of the last record written, of any kind.</summary>
+    public long LastPosition { get; private set; }
+
+    /// <summary>Whether there are records that are no entries.</summary>
+    public bool HasLocal => LastPosition - FirstPosition + 1 > _places.Count;
+
     /// <summary>Offset at which the next record goes.</summary>
     public int End { get; private set; }
 
-    /// <summary>Creates a segment whose first entry will be <paramref name="firstIndex"/>, durably, of a file of zeros.</summary>
+    /// <summary>Creates a segment, durably.</summary>
     /// <param name="directory">Of the journal.</param>
+    /// <param name="firstPosition">Position of the first record.</param>
     /// <param name="firstIndex">Index of the first entry.</param>
     /// <param name="size">Bytes of a file.</param>
-    /// <param name="spare">A file of that size that is full of zeros; if there is none, one is made.</param>
-    public static JournalSegment Create(string directory, long firstIndex, int size, string? spare)
+    /// <param name="spare">A file of that size, whose contents don't matter; if there is none, one is made.</param>
+    public static JournalSegment Create(string directory, long firstPosition, long firstIndex, int size, string? spare)
     {
-        string path = System.IO.Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{firstIndex:D20}.log"));
+        string path = System.IO.Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{firstPosition:D20}.log"));
         if (spare is not null)
         {
+            // Under its new name before it gets its new header: a header that does not fit the name is an interrupted creation.
             File.Move(spare, path);
+            Fsync.Directory(directory);
         }
 
         SafeFileHandle file = File.OpenHandle(
@@ -55,16 +75,18 @@ internal sealed class JournalSegment : IDisposable
         {
             if (spare is null)
             {
-                SegmentPool.Fill(file, size);
+                SegmentPool.Fill(file, size, CancellationToken.None);
             }
 
             Span<byte> header = stackalloc byte[HeaderSize];
+            RandomNumberGenerator.Fill(header);
             BinaryPrimitives.WriteUInt64LittleEndian(header, Magic);
-            BinaryPrimitives.WriteInt64LittleEndian(header[8..], firstIndex);
+            BinaryPrimitives.WriteInt64LittleEndian(header[8..], firstPosition);
+            BinaryPrimitives.WriteInt64LittleEndian(header[16..], firstIndex);
             RandomAccess.Write(file, header, 0);
             Fsync.File(file);
             Fsync.Directory(directory);
-            return new JournalSegment(path, file, firstIndex);
+            return new JournalSegment(path, file, firstPosition, firstIndex, BinaryPrimitives.ReadInt64LittleEndian(header[24..]));
         }
         catch
         {
@@ -79,16 +101,18 @@ internal sealed class JournalSegment : IDisposable
         SafeFileHandle file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.Read);
         Span<byte> header = stackalloc byte[HeaderSize];
         int read = RandomAccess.Read(file, header, 0);
-        long firstIndex = BinaryPrimitives.ReadInt64LittleEndian(header[8..]);
-        if (read == HeaderSize && BinaryPrimitives.ReadUInt64LittleEndian(header) == Magic
-            && string.Equals(System.IO.Path.GetFileNameWithoutExtension(path), firstIndex.ToString("D20", CultureInfo.InvariantCulture), StringComparison.Ordinal))
+        long firstPosition = BinaryPrimitives.ReadInt64LittleEndian(header[8..]);
+        bool isOurs = read == HeaderSize && BinaryPrimitives.ReadUInt64LittleEndian(header) == Magic;
+        if (isOurs && Name(path) == firstPosition)
         {
-            return new JournalSegment(path, file, firstIndex);
+            return new JournalSegment(
+                path, file, firstPosition, BinaryPrimitives.ReadInt64LittleEndian(header[16..]), BinaryPrimitives.ReadInt64LittleEndian(header[24..]));
         }
 
-        bool isEmpty = isLast && !ContainsData(file, 0);
+        // A file that is used again still has its old header, with an earlier position, for a moment.
+        bool isInterrupted = isLast && ((isOurs && firstPosition < Name(path)) || !ContainsData(file, 0));
         file.Dispose();
-        if (!isEmpty)
+        if (!isInterrupted)
         {
             throw new JournalException($"{path} is damaged or of a version that this program does not read.");
         }
@@ -97,24 +121,36 @@ internal sealed class JournalSegment : IDisposable
         return null;
     }
 
-    /// <summary>Reads all records, checks that indexes rise by one and terms never fall, and returns the last term.</summary>
+    /// <summary>Reads all records, checks that positions and indexes rise by one and terms never fall, and returns the last term.</summary>
     /// <param name="precedingTerm">Term of the entry before the first.</param>
     /// <param name="isLast">Whether a torn tail is to be expected; it is erased, durably.</param>
-    public long Recover(long precedingTerm, bool isLast)
+    /// <param name="local">Told of local records.</param>
+    public long Recover(long precedingTerm, bool isLast, ILocalRecords? local)
     {
         byte[] bytes = new byte[RandomAccess.GetLength(_file)];
         ReadFully(bytes, 0);
         long term = precedingTerm;
-        while (JournalRecord.TryRead(bytes.AsSpan(End), out JournalRecord record) && record.Index == LastIndex + 1)
+        while (JournalRecord.TryRead(bytes.AsSpan(End), Seed, out JournalRecord record) && record.Position == LastPosition + 1)
         {
-            if (record.Term < term)
+            if (record.Kind == RecordKind.Local)
+            {
+                local?.Recovered(bytes.AsSpan(End + JournalRecord.HeaderSize, record.Length));
+            }
+            else if (record.Index != LastIndex + 1)
+            {
+                throw new JournalException($"{Path}: entry {record.Index} follows entry {LastIndex}. This node's disk counts as wiped.");
+            }
+            else if (record.Term < term)
             {
                 throw new JournalException(
                     $"{Path}: the term falls from {term} to {record.Term} at entry {record.Index}: an overwrite was interrupted. This node's disk counts as wiped.");
             }
+            else
+            {
+                term = record.Term;
+            }
 
-            term = record.Term;
-            Add(record.Term, record.Length);
+            Add(record.Kind, record.Term, record.Length);
         }
 
         CheckTail(bytes, isLast);
@@ -122,9 +158,14 @@ internal sealed class JournalSegment : IDisposable
     }
 
     /// <summary>Notes a record that has been, or is about to be, written at <see cref="End"/>.</summary>
-    public void Add(long term, int length)
+    public void Add(RecordKind kind, long term, int length)
     {
-        _places.Add(new Place(End, length, term));
+        if (kind != RecordKind.Local)
+        {
+            _places.Add(new Place(End, length, term, LastPosition + 1));
+        }
+
+        LastPosition++;
         End += JournalRecord.SizeOf(length);
     }
 
@@ -144,7 +185,7 @@ internal sealed class JournalSegment : IDisposable
         Place place = _places[(int)(index - FirstIndex)];
         byte[] bytes = new byte[JournalRecord.HeaderSize + place.Length];
         ReadFully(bytes, place.Offset);
-        return JournalRecord.TryRead(bytes, out JournalRecord record) && record.Index == index
+        return JournalRecord.TryRead(bytes, Seed, out JournalRecord record) && record.Index == index
             ? (record.Kind, bytes[JournalRecord.HeaderSize..])
             : throw new JournalException($"{Path}: entry {index} is damaged.");
     }
@@ -154,6 +195,7 @@ internal sealed class JournalSegment : IDisposable
     {
         int count = (int)(index - FirstIndex + 1);
         End = _places[count].Offset;
+        LastPosition = _places[count].Position - 1;
         _places.RemoveRange(count, _places.Count - count);
         Erase();
     }
@@ -165,6 +207,13 @@ internal sealed class JournalSegment : IDisposable
     }
 
     public void Dispose() => _file.Dispose();
+
+    /// <summary>The seed out of a segment's bytes; zero if there is none.</summary>
+    public static long ReadSeed(ReadOnlySpan<byte> segment) =>
+        segment.Length < HeaderSize ? 0 : BinaryPrimitives.ReadInt64LittleEndian(segment[24..]);
+
+    private static long Name(string path) =>
+        long.TryParse(System.IO.Path.GetFileNameWithoutExtension(path), NumberStyles.None, CultureInfo.InvariantCulture, out long name) ? name : -1;
 
     private static bool ContainsData(SafeFileHandle file, long offset)
     {
@@ -183,27 +232,40 @@ internal sealed class JournalSegment : IDisposable
     private void CheckTail(byte[] bytes, bool isLast)
     {
         ReadOnlySpan<byte> tail = bytes.AsSpan(End);
-        if (!tail.ContainsAnyExcept((byte)0))
-        {
-            return;
-        }
+        bool isTorn = false;
 
-        // Records are 8-aligned. One that was appended when a lost entry was already durable proves that it was destroyed later.
+        // Records are 8-aligned. One that was written when a lost one was already durable proves that it was destroyed later.
         for (int offset = 0; offset + JournalRecord.HeaderSize <= tail.Length; offset += 8)
         {
-            if (JournalRecord.TryRead(tail[offset..], out JournalRecord record) && record.Durable > LastIndex)
+            int zeros = tail[offset..].IndexOfAnyExcept((byte)0);
+            if (zeros < 0)
+            {
+                break;
+            }
+
+            offset += zeros / 8 * 8;
+            if (!JournalRecord.TryRead(tail[offset..], Seed, out JournalRecord record) || record.Position <= LastPosition)
+            {
+                continue; // An earlier use of the file, or nothing.
+            }
+
+            isTorn = true;
+            if (record.Durable > LastPosition)
             {
                 throw new JournalException(
-                    $"{Path}: entry {LastIndex + 1} was durable and is damaged (entry {record.Index} after it is readable). This node's disk counts as wiped.");
+                    $"{Path}: record {LastPosition + 1}, after entry {LastIndex}, was durable and is damaged (record {record.Position} after it is readable). This node's disk counts as wiped.");
             }
         }
 
-        if (!isLast)
+        if (isTorn && !isLast)
         {
-            throw new JournalException($"{Path}: entry {LastIndex + 1} is damaged, and later segments exist. This node's disk counts as wiped.");
+            throw new JournalException($"{Path}: record {LastPosition + 1} is damaged, and later segments exist. This node's disk counts as wiped.");
         }
 
-        Erase();
+        if (isTorn)
+        {
+            Erase();
+        }
     }
 
     // What is cut off must never be read again: a later record could end where an old one begins.
@@ -231,5 +293,5 @@ internal sealed class JournalSegment : IDisposable
         }
     }
 
-    private readonly record struct Place(int Offset, int Length, long Term);
+    private readonly record struct Place(int Offset, int Length, long Term, long Position);
 }

@@ -1,8 +1,8 @@
 namespace Quorumail.Cluster.Log;
 
 /// <summary>
-/// The state that the log's commands make. Called by the log, one call at a time; only <see cref="SaveSnapshotAsync"/>
-/// runs beside the others. No method but the constructor may throw for what a command holds: an exception here stops
+/// The state that the log's commands make. Called by the log, one call at a time; only <see cref="FlushAsync"/> and
+/// <see cref="SaveSnapshotAsync"/> run beside <see cref="Apply"/>. No method but the constructor may throw for what a command holds: an exception here stops
 /// the node.
 /// </summary>
 public interface IReplicatedState
@@ -20,7 +20,10 @@ public interface IReplicatedState
     /// <param name="answers">As long as <paramref name="commands"/>; an answer not written is empty.</param>
     void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers);
 
-    /// <summary>Makes everything applied so far durable and returns the index up to which it is: the log may forget up to there.</summary>
+    /// <summary>
+    /// Makes everything applied before the call durable and returns the index up to which it is: the log may forget up to
+    /// there, with the local records written before the call.
+    /// </summary>
     ValueTask<long> FlushAsync(CancellationToken token);
 
     /// <summary>Writes the whole state, as of one index that is returned, for a node that lags too far behind.</summary>

@@ -29,13 +29,19 @@ public sealed class RaftLog : IReplicatedLog
     private long _waitingBytes;
     private bool _proposing;
     private bool _closed = true;
+    private readonly bool _ownsJournal;
     private EntryJournal? _journal;
     private MembershipFile? _membership;
     private RaftTrail? _trail;
     private RaftNode? _node;
 
     /// <summary>Prepares the log; <see cref="StartAsync"/> opens it.</summary>
-    public RaftLog(RaftLogOptions options, IReplicatedState state, TimeProvider time, ILogger logger)
+    /// <param name="options">How it works.</param>
+    /// <param name="state">What its commands make.</param>
+    /// <param name="time">Monotonic.</param>
+    /// <param name="logger">Told what the operator should know.</param>
+    /// <param name="journal">Where its entries go, opened and not begun; it remains the caller's. Null for a journal of its own.</param>
+    public RaftLog(RaftLogOptions options, IReplicatedState state, TimeProvider time, ILogger logger, EntryJournal? journal = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(state);
@@ -46,6 +52,8 @@ public sealed class RaftLog : IReplicatedLog
         _time = time;
         _logger = logger;
         _applier = new StateApplier(state);
+        _journal = journal;
+        _ownsJournal = journal is null;
     }
 
     /// <inheritdoc/>
@@ -157,7 +165,11 @@ public sealed class RaftLog : IReplicatedLog
             await _trail.DisposeAsync();
         }
 
-        _journal?.Dispose();
+        if (_ownsJournal)
+        {
+            _journal?.Dispose();
+        }
+
         _stop.Dispose();
     }
 
@@ -175,7 +187,8 @@ public sealed class RaftLog : IReplicatedLog
                 $"{_options.Directory} belongs to the members {string.Join(", ", _membership.Members)}; this node is {self}, and runs alone.");
         }
 
-        _journal = EntryJournal.Open(Path.Combine(_options.Directory, "journal"), _options.SegmentBytes, _state.AppliedIndex);
+        _journal ??= EntryJournal.Open(Path.Combine(_options.Directory, "journal"), _options.SegmentBytes);
+        _journal.Begin(_state.AppliedIndex);
         _trail = new RaftTrail(
             new RaftTrailOptions(Path.Combine(_options.Directory, "vote"), _options.SnapshotEntries, _options.SnapshotBytes),
             _journal,

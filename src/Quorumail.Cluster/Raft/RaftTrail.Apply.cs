@@ -99,26 +99,35 @@ internal sealed partial class RaftTrail
             (entry.Context as ProposalBatch)?.Applied(index, answers);
         }
 
-        _bytesSinceFlush += entry.Payload.Length;
         Volatile.Write(ref _appliedIndex, index);
         _journal.Release(index);
-        if (index >= _nextFlushIndex || _bytesSinceFlush >= _options.SnapshotBytes)
+        if (_flushing.IsCompleted && (index >= _nextFlushIndex || _journal.Written - _flushedBytes >= _options.SnapshotBytes))
         {
-            FlushAndForget(index);
+            _nextFlushIndex = index + _options.SnapshotEntries;
+            _flushedBytes = _journal.Written;
+            _flushing = FlushAndForgetAsync(index, _journal.Position, _applier.LastStamp);
         }
     }
 
-    // The state's flush runs between two entries, for the state is called by one caller at a time.
-    private void FlushAndForget(long index)
+    /// <summary>Completes when no flush is under way, which begins as an entry is applied.</summary>
+    internal Task Flushed => _flushing;
+
+    // Beside the applying: what the state flushes may take a while.
+    private async Task FlushAndForgetAsync(long index, long position, long stamp)
     {
-        Task<long> flush = _state.FlushAsync(CancellationToken.None).AsTask();
-        long durable = Finish(flush);
-        _nextFlushIndex = index + _options.SnapshotEntries;
-        _bytesSinceFlush = 0;
-        long forget = Math.Min(durable, index);
-        if (forget > _journal.Mark.Index)
+        await Task.Yield();
+        try
         {
-            _journal.Forget(new JournalMark(forget, _journal.TermOf(forget), _applier.LastStamp, durable));
+            long durable = await _state.FlushAsync(CancellationToken.None);
+            long forget = Math.Min(durable, index);
+            if (forget > _journal.Mark.Index)
+            {
+                _journal.Forget(new JournalMark(forget, _journal.TermOf(forget), stamp, durable), position);
+            }
+        }
+        catch (Exception problem)
+        {
+            Fail(problem);
         }
     }
 

@@ -30,7 +30,8 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     private long _commitIndex;
     private long _appliedIndex;
     private long _nextFlushIndex;
-    private long _bytesSinceFlush;
+    private long _flushedBytes;
+    private Task _flushing = Task.CompletedTask;
     private Exception? _failure;
     private bool _started;
     private bool _stopping;
@@ -204,6 +205,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             _thread.Join();
         }
 
+        await _flushing;
         await base.DisposeAsyncCore();
         FailWaiters(new ObjectDisposedException(nameof(RaftTrail)));
         _applying.Dispose();
@@ -279,6 +281,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             await _applying.WaitAsync(token);
             try
             {
+                await _flushing;
                 staged.SetLength(length);
                 _journal.PrepareRestart(mark);
                 await _state.LoadSnapshotAsync(staged, mark.StateIndex, CancellationToken.None);
@@ -307,7 +310,6 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             Volatile.Write(ref _commitIndex, mark.Index);
             Volatile.Write(ref _appliedIndex, mark.Index);
             _nextFlushIndex = mark.Index + _options.SnapshotEntries;
-            _bytesSinceFlush = 0;
         }
     }
 }

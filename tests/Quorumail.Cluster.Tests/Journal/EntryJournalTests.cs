@@ -58,15 +58,19 @@ public sealed class EntryJournalTests : IDisposable
         using (EntryJournal journal = Open())
         {
             await AppendAsync(journal, 1, 5);
-            for (int i = 6; i <= 8; i++)
-            {
-                journal.Append(1, RecordKind.Commands, Payload(i)); // One batch, not acknowledged.
-            }
-
-            await journal.WaitDurableAsync(8);
         }
 
-        Damage(6);
+        // Three records of one batch, of which the disk has lost the first.
+        byte[] bytes = await File.ReadAllBytesAsync(LastSegment(), Token);
+        int size = JournalRecord.SizeOf(Payload(1).Length);
+        for (int i = 7; i <= 8; i++)
+        {
+            Span<byte> record = bytes.AsSpan(JournalSegment.HeaderSize + ((i - 1) * size), size);
+            Payload(i).CopyTo(record[JournalRecord.HeaderSize..]);
+            new JournalRecord(i, i, 1, RecordKind.Commands, Payload(i).Length, 5).Seal(record, JournalSegment.ReadSeed(bytes));
+        }
+
+        await File.WriteAllBytesAsync(LastSegment(), bytes, Token);
         using (EntryJournal again = Open(stateIndex: 5))
         {
             Assert.Equal(5, again.LastIndex);
@@ -89,7 +93,7 @@ public sealed class EntryJournalTests : IDisposable
         Damage(7);
 
         JournalException report = Assert.Throws<JournalException>(() => Open());
-        Assert.Contains("entry 7 was durable and is damaged", report.Message, StringComparison.Ordinal);
+        Assert.Contains("record 7, after entry 6, was durable and is damaged", report.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -102,8 +106,8 @@ public sealed class EntryJournalTests : IDisposable
 
         byte[] bytes = await File.ReadAllBytesAsync(LastSegment(), Token);
         int offset = JournalSegment.HeaderSize + (2 * JournalRecord.SizeOf(Payload(1).Length));
-        new JournalRecord(3, 4, RecordKind.Commands, Payload(3).Length, 2)
-            .Write(bytes.AsSpan(offset, JournalRecord.SizeOf(Payload(3).Length)), Payload(3));
+        new JournalRecord(3, 3, 4, RecordKind.Commands, Payload(3).Length, 2)
+            .Seal(bytes.AsSpan(offset, JournalRecord.SizeOf(Payload(3).Length)), JournalSegment.ReadSeed(bytes));
         await File.WriteAllBytesAsync(LastSegment(), bytes, Token);
 
         JournalException report = Assert.Throws<JournalException>(() => Open());
@@ -134,7 +138,7 @@ public sealed class EntryJournalTests : IDisposable
         {
             await AppendAsync(journal, 1, 400);
             int files = journal.Size.Files;
-            journal.Forget(new JournalMark(390, 1, 1234, 400));
+            journal.Forget(new JournalMark(390, 1, 1234, 400), journal.Position);
             Assert.True(journal.Size.Files < files);
             AssertHolds(journal, 391, 400);
         }
@@ -151,7 +155,7 @@ public sealed class EntryJournalTests : IDisposable
         using (EntryJournal journal = Open())
         {
             await AppendAsync(journal, 1, 100);
-            journal.Forget(new JournalMark(60, 1, 1, 60));
+            journal.Forget(new JournalMark(60, 1, 1, 60), journal.Position);
         }
 
         Assert.Contains("the state's files are missing", Assert.Throws<JournalException>(() => Open(stateIndex: 10)).Message, StringComparison.Ordinal);
@@ -239,12 +243,165 @@ public sealed class EntryJournalTests : IDisposable
         Gen.Select(Gen.Byte.Array[0, 200], Gen.Int[0, 1000], Gen.Byte[1, 255]).Sample((payload, at, change) =>
         {
             byte[] bytes = new byte[JournalRecord.SizeOf(payload.Length)];
-            new JournalRecord(7, 3, RecordKind.Commands, payload.Length, 6).Write(bytes, payload);
-            Assert.True(JournalRecord.TryRead(bytes, out JournalRecord record));
-            Assert.Equal(new JournalRecord(7, 3, RecordKind.Commands, payload.Length, 6), record);
+            payload.CopyTo(bytes, JournalRecord.HeaderSize);
+            new JournalRecord(9, 7, 3, RecordKind.Commands, payload.Length, 6).Seal(bytes, seed: 77);
+            Assert.True(JournalRecord.TryRead(bytes, 77, out JournalRecord record));
+            Assert.Equal(new JournalRecord(9, 7, 3, RecordKind.Commands, payload.Length, 6), record);
+            Assert.False(JournalRecord.TryRead(bytes, 78, out _));
             bytes[at % (JournalRecord.HeaderSize + payload.Length)] ^= change;
-            Assert.False(JournalRecord.TryRead(bytes, out _));
+            Assert.False(JournalRecord.TryRead(bytes, 77, out _));
         });
+
+    [Fact]
+    public async Task An_entry_vouches_for_the_local_records_before_it()
+    {
+        using (EntryJournal journal = Open())
+        {
+            for (int i = 1; i <= 400; i++)
+            {
+                journal.Append(new Note(Payload(1000 + i)));
+                journal.Append(1, RecordKind.Commands, Payload(i));
+            }
+
+            await journal.WaitDurableAsync(400);
+        }
+
+        Notes notes = new();
+        using EntryJournal again = Open(local: notes);
+        AssertHolds(again, 1, 400);
+        Assert.Equal(Enumerable.Range(1001, 400).Select(i => Payload(i)), notes.Found);
+    }
+
+    [Fact]
+    public async Task A_local_record_is_told_when_it_is_on_the_disk()
+    {
+        Note note = new(Payload(1));
+        using (EntryJournal journal = Open())
+        {
+            journal.Append(new Note(Payload(0), needsSync: false));
+            journal.Append(note);
+            Assert.Null(await note.Outcome);
+            Assert.Equal(0, journal.LastIndex);
+            Assert.Equal(1, journal.Append(1, RecordKind.Commands, Payload(1)));
+        }
+
+        Notes notes = new();
+        using EntryJournal again = Open(local: notes);
+        AssertHolds(again, 1, 1);
+        Assert.Equal([Payload(0), Payload(1)], notes.Found);
+    }
+
+    [Fact]
+    public async Task A_file_with_local_records_that_are_durable_nowhere_else_is_kept()
+    {
+        Notes notes = new();
+        using (EntryJournal journal = Open(local: notes))
+        {
+            await AppendAsync(journal, 1, 10);
+            long position = journal.Position;
+            for (int i = 0; i < 1000; i++)
+            {
+                journal.Append(new Note(Payload(1000 + i)));
+            }
+
+            await AppendAsync(journal, 1, 20, from: 11);
+            journal.Forget(new JournalMark(20, 1, 1, 20), position);
+        }
+
+        using EntryJournal again = Open(stateIndex: 20, notes);
+        Assert.Equal(20, again.LastIndex);
+        Assert.Equal(1000, notes.Found.Count);
+        Assert.Equal(1, notes.Calls); // And only now, made durable, they may go.
+    }
+
+    [Fact]
+    public async Task Cutting_a_tail_loses_no_local_record()
+    {
+        Notes notes = new();
+        using (EntryJournal journal = Open(local: notes))
+        {
+            for (int i = 1; i <= 200; i++)
+            {
+                journal.Append(new Note(Payload(1000 + i)));
+                journal.Append(1, RecordKind.Commands, Payload(i));
+            }
+
+            await journal.WaitDurableAsync(200);
+            journal.TruncateAfter(50);
+            Assert.Equal(1, notes.Calls); // They are durable elsewhere now.
+            Note late = new(Payload(5000));
+            journal.Append(late);
+            Assert.Null(await late.Outcome);
+            Assert.Equal(51, journal.Append(2, RecordKind.Commands, Payload(51)));
+            await journal.WaitDurableAsync(51);
+        }
+
+        Notes found = new();
+        using EntryJournal again = Open(local: found);
+        AssertHolds(again, 1, 51);
+        Assert.Equal(52, found.Found.Count); // Those before entry 51, and the late one.
+        Assert.Equal(Payload(5000), found.Found[^1]);
+    }
+
+    [Fact]
+    public async Task What_an_earlier_use_of_a_file_has_left_is_never_read()
+    {
+        for (int round = 0; round < 3; round++)
+        {
+            int first = (round * 400) + 1;
+            using EntryJournal journal = Open(stateIndex: first - 1);
+            Assert.Equal(first - 1, journal.LastIndex);
+            await AppendAsync(journal, 1, first + 399, from: first);
+            journal.Forget(new JournalMark(first + 399, 1, 1, first + 399), journal.Position);
+            Assert.InRange(journal.Size.Files, 1, 2);
+        }
+
+        Assert.NotEmpty(Directory.GetFiles(_directory.Path, "spare-*"));
+    }
+
+    [Fact]
+    public async Task A_crash_while_a_file_is_taken_into_use_again_is_no_damage()
+    {
+        using (EntryJournal journal = Open())
+        {
+            await AppendAsync(journal, 1, 400);
+            journal.Forget(new JournalMark(399, 1, 1, 400), journal.Position);
+        }
+
+        // Renamed, and its header not yet replaced.
+        File.Move(Directory.GetFiles(_directory.Path, "spare-*")[0], _directory["00000000000000000401.log"]);
+
+        using EntryJournal again = Open(stateIndex: 400);
+        Assert.Equal(400, again.LastIndex);
+        await AppendAsync(again, 1, 420, from: 401);
+    }
+
+    [Fact]
+    public async Task A_local_record_that_imitates_records_is_not_taken_for_any()
+    {
+        byte[] imitation = new byte[JournalRecord.SizeOf(100) * 100];
+        for (int i = 0; i < 100; i++)
+        {
+            new JournalRecord(i, i, 1, RecordKind.Commands, 100, 1_000_000).Seal(imitation.AsSpan(i * JournalRecord.SizeOf(100), JournalRecord.SizeOf(100)), seed: i);
+        }
+
+        using (EntryJournal journal = Open())
+        {
+            await AppendAsync(journal, 1, 5);
+            Note note = new(imitation);
+            journal.Append(note);
+            await note.Outcome;
+        }
+
+        byte[] bytes = await File.ReadAllBytesAsync(LastSegment(), Token);
+        bytes[bytes.AsSpan().IndexOf(imitation) - 4] ^= 1; // Torn: its own header does not hold any more.
+        await File.WriteAllBytesAsync(LastSegment(), bytes, Token);
+
+        Notes notes = new();
+        using EntryJournal again = Open(local: notes);
+        AssertHolds(again, 1, 5);
+        Assert.Empty(notes.Found);
+    }
 
     private static byte[] Payload(long index) => Encoding.ASCII.GetBytes($"entry {index:D10} {new string('x', 260)}");
 
@@ -267,7 +424,20 @@ public sealed class EntryJournalTests : IDisposable
         }
     }
 
-    private EntryJournal Open(long stateIndex = 0) => EntryJournal.Open(_directory.Path, SegmentSize, stateIndex);
+    private EntryJournal Open(long stateIndex = 0, ILocalRecords? local = null)
+    {
+        EntryJournal journal = EntryJournal.Open(_directory.Path, SegmentSize, local);
+        try
+        {
+            journal.Begin(stateIndex);
+            return journal;
+        }
+        catch
+        {
+            journal.Dispose();
+            throw;
+        }
+    }
 
     private string[] Segments() => [.. Directory.GetFiles(_directory.Path, "*.log").Order(StringComparer.Ordinal)];
 
@@ -279,5 +449,31 @@ public sealed class EntryJournalTests : IDisposable
         int at = bytes.AsSpan().IndexOf(Payload(index));
         bytes[at + 20] ^= 0xFF;
         File.WriteAllBytes(Segments()[0], bytes);
+    }
+
+    private sealed class Note(byte[] octets, bool needsSync = true) : LocalRecord
+    {
+        private readonly TaskCompletionSource<IOException?> _outcome = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task<IOException?> Outcome => _outcome.Task;
+
+        public override int Length => octets.Length;
+
+        public override bool NeedsSync => needsSync;
+
+        public override void CopyTo(Span<byte> destination) => octets.CopyTo(destination);
+
+        public override void Ended(IOException? failure) => _outcome.SetResult(failure);
+    }
+
+    private sealed class Notes : ILocalRecords
+    {
+        public List<byte[]> Found { get; } = [];
+
+        public int Calls { get; private set; }
+
+        public void Recovered(ReadOnlySpan<byte> record) => Found.Add(record.ToArray());
+
+        public void MakeDurable() => Calls++;
     }
 }

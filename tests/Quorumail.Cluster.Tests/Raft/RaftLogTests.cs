@@ -210,8 +210,9 @@ public sealed class RaftLogTests : IDisposable
         {
         }
 
-        using (EntryJournal journal = EntryJournal.Open(_directory["journal"], 16 << 20, 0))
+        using (EntryJournal journal = EntryJournal.Open(_directory["journal"], 16 << 20))
         {
+            journal.Begin(0);
             byte[] content = new byte[LogEntryFormat.HeaderSize];
             content[0] = 9;
             await journal.WaitDurableAsync(journal.Append(1, RecordKind.Commands, content));
