@@ -127,6 +127,12 @@ internal sealed class StateStoreState : IReplicatedState, IAsyncDisposable
     /// <exception cref="IOException">The disk reported an error.</exception>
     public async ValueTask<long> FlushAsync(CancellationToken token)
     {
+        if (_writing.IsCompletedSuccessfully && await _writing == AppliedIndex)
+        {
+            Interlocked.Exchange(ref _durableIndex, AppliedIndex);
+            return AppliedIndex;
+        }
+
         _flushesSinceWrite++;
         if (_writing.IsCompleted || _flushesSinceWrite > FlushesPerWrite)
         {

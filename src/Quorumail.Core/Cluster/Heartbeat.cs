@@ -11,6 +11,9 @@ public sealed record Heartbeat(string NodeId, NodeRole Role, long Timestamp, Hea
 {
     private static readonly string[] Roles = ["follower", "candidate", "leader"];
 
+    /// <summary>What the node says of its health: an addition to the guide; null from a node that says nothing.</summary>
+    public NodeCondition? Condition { get; init; }
+
     /// <summary>The message, or null if it isn't one.</summary>
     public static Heartbeat? Read(ReadOnlySpan<byte> json) => JsonFields.Read<Heartbeat>(json, ReadFields);
 
@@ -23,12 +26,19 @@ public sealed record Heartbeat(string NodeId, NodeRole Role, long Timestamp, Hea
         json.WriteStartObject("metadata"u8);
         message.Metadata.WriteFields(json);
         json.WriteEndObject();
+        if (message.Condition is { } condition)
+        {
+            json.WriteStartObject("condition"u8);
+            condition.WriteFields(json);
+            json.WriteEndObject();
+        }
     });
 
     private static Heartbeat? ReadFields(ref JsonFields fields)
     {
         var (nodeId, role, timestamp) = ("", -1, 0L);
         HeartbeatMetadata? metadata = null;
+        NodeCondition? condition = null;
         while (fields.Next())
         {
             if (fields.Is("node_id"u8, 0))
@@ -47,6 +57,10 @@ public sealed record Heartbeat(string NodeId, NodeRole Role, long Timestamp, Hea
             {
                 metadata = fields.Object<HeartbeatMetadata>(HeartbeatMetadata.ReadFields);
             }
+            else if (fields.Is("condition"u8, 4))
+            {
+                condition = fields.Object<NodeCondition>(NodeCondition.ReadFields);
+            }
             else
             {
                 fields.Skip();
@@ -54,7 +68,7 @@ public sealed record Heartbeat(string NodeId, NodeRole Role, long Timestamp, Hea
         }
 
         return nodeId.Length > 0 && role >= 0 && fields.Has(2) && metadata is not null
-            ? new Heartbeat(nodeId, (NodeRole)role, timestamp, metadata)
+            ? new Heartbeat(nodeId, (NodeRole)role, timestamp, metadata) { Condition = condition }
             : null;
     }
 }

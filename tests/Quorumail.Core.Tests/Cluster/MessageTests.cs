@@ -71,7 +71,8 @@ public sealed class MessageTests
         Gen.Select(Name, Gen.Enum<NodeRole>(), Count, Gen.String, Gen.Double[0, 6400]).Sample((name, role, count, version, cpu) =>
         {
             var metadata = new HeartbeatMetadata(Whole(version[..Math.Min(5, version.Length)]), count, count / 2, count / 3, Math.Round(cpu, 1), 5);
-            var heartbeat = new Heartbeat(name, role, count, metadata);
+            var condition = new NodeCondition((NodeStatus)(count % 3), version.Length > 9 ? "slow" : "", count);
+            var heartbeat = new Heartbeat(name, role, count, metadata) { Condition = count % 2 == 0 ? condition : null };
             return Heartbeat.Read(Octets(heartbeat.Write)) == heartbeat;
         });
         Gen.Select(Gen.String, Gen.String, Gen.Long).Sample((key, value, timestamp) =>

@@ -1,0 +1,51 @@
+using System.Text.Json;
+
+namespace Quorumail.Core.Cluster;
+
+/// <summary>What a node says of its own health in its heartbeats.</summary>
+/// <param name="Status">How it is; never <see cref="NodeStatus.Disconnected"/>.</param>
+/// <param name="Reason">Why it is not healthy; empty if it is.</param>
+/// <param name="AppliedIndex">Index of the last log entry that it has applied.</param>
+public sealed record NodeCondition(NodeStatus Status, string Reason, long AppliedIndex)
+{
+    /// <summary>Bytes of a reason at most.</summary>
+    public const int ReasonMax = 1024;
+
+    private static readonly string[] Statuses = ["healthy", "degraded", "unhealthy"];
+
+    /// <summary>Writes the fields of the object.</summary>
+    public void WriteFields(Utf8JsonWriter json)
+    {
+        ArgumentNullException.ThrowIfNull(json);
+        json.WriteString("status"u8, Statuses[(int)Status]);
+        json.WriteString("reason"u8, Reason);
+        json.WriteNumber("applied_index"u8, AppliedIndex);
+    }
+
+    internal static NodeCondition? ReadFields(ref JsonFields fields)
+    {
+        var (status, reason, applied) = (-1, "", 0L);
+        while (fields.Next())
+        {
+            if (fields.Is("status"u8, 0))
+            {
+                status = Array.IndexOf(Statuses, fields.Text(32));
+            }
+            else if (fields.Is("reason"u8, 1))
+            {
+                reason = fields.Text(ReasonMax);
+            }
+            else if (fields.Is("applied_index"u8, 2))
+            {
+                applied = fields.Count();
+            }
+            else
+            {
+                fields.Skip();
+            }
+        }
+
+        // A status that this version does not know is no reason to refuse the heartbeat.
+        return status < 0 ? null : new NodeCondition((NodeStatus)status, reason, applied);
+    }
+}
