@@ -20,7 +20,7 @@ internal static class Measure
             {
                 await new BodyLoad(database, size, count, lag).RunAsync(WarmUp);
                 var load = new BodyLoad(database, size, count, lag);
-                await PrintAsync(load, TimeSpan.FromSeconds(seconds), $"{size,8} B {count,4} writers lag {lag}", () => database.Commits.Syncs);
+                await PrintAsync(load, TimeSpan.FromSeconds(seconds), $"{size,8} B {count,4} writers lag {lag}", () => database.Journal.Size.Syncs);
             }
 
             Directory.Delete(directory, recursive: true);
@@ -35,7 +35,7 @@ internal static class Measure
             {
                 await new QueueLoad(queue, size, count).RunAsync(WarmUp);
                 var load = new QueueLoad(queue, size, count);
-                await PrintAsync(load, TimeSpan.FromSeconds(seconds), $"{size,8} B {count,4} writers through the log", () => queue.BodySyncs);
+                await PrintAsync(load, TimeSpan.FromSeconds(seconds), $"{size,8} B {count,4} writers through the log", () => queue.Syncs);
             }
 
             Directory.Delete(directory, recursive: true);

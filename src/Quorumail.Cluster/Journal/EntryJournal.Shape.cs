@@ -37,6 +37,13 @@ public sealed partial class EntryJournal
         CheckAgainst(mark, stateIndex);
         lock (_files)
         {
+            if (mark.LocalPosition > _position)
+            {
+                // A crash took what was written and not synced: its positions will be used again.
+                mark = mark with { LocalPosition = _position };
+                mark.Write(Path.Combine(_directory, MarkName));
+            }
+
             int obsolete = _segments.Count > 0 && _segments[^1].LastIndex < mark.Index
                 ? _segments.Count // A snapshot was installed, and a crash kept what it replaced from being deleted.
                 : Math.Min(_segments.Count - 1, _segments.FindIndex(s => s.LastIndex > mark.Index || s == _segments[^1]));
@@ -66,11 +73,12 @@ public sealed partial class EntryJournal
     {
         lock (_files)
         {
-            if (mark.Index <= _mark.Index)
+            if (mark.Index < _mark.Index || (mark.Index == _mark.Index && position <= _mark.LocalPosition))
             {
                 return;
             }
 
+            mark = mark with { LocalPosition = position };
             mark.Write(Path.Combine(_directory, MarkName));
             int count = 0;
             while (count < _segments.Count - 1 && _segments[count].LastIndex <= mark.Index && _segments[count].LastPosition <= position)
@@ -101,6 +109,7 @@ public sealed partial class EntryJournal
                 _local?.MakeDurable(); // What has been written; what has not stays in memory, and is written after the cut.
             }
 
+            ForgetPositionsAfter(index);
             List<JournalSegment> cut = [];
             lock (_gate)
             {
@@ -139,7 +148,7 @@ public sealed partial class EntryJournal
 
                 Volatile.Write(ref _lastIndex, index);
                 Volatile.Write(ref _durableIndex, Math.Min(_durableIndex, index));
-                _position = _segments.Count == 0 ? 0 : _segments[^1].LastPosition;
+                _position = _segments.Count == 0 ? _mark.LocalPosition : _segments[^1].LastPosition;
                 _durablePosition = _position;
                 _lastTerm = TermOfLast(index);
             }
@@ -160,6 +169,7 @@ public sealed partial class EntryJournal
             }
 
             List<JournalSegment> dropped;
+            mark = mark with { LocalPosition = _position };
             mark.Write(Path.Combine(_directory, MarkName));
             lock (_gate)
             {
@@ -199,8 +209,10 @@ public sealed partial class EntryJournal
                 }
             }
 
-            long lastTerm = Recover(segments, local, directory);
-            return new EntryJournal(directory, segmentSize, segments, lastTerm, local, owner);
+            long localPosition = JournalMark.Read(Path.Combine(directory, MarkName))?.LocalPosition ?? 0;
+            long lastTerm = Recover(segments, local, localPosition, directory);
+            long position = segments.Count == 0 ? localPosition : segments[^1].LastPosition;
+            return new EntryJournal(directory, segmentSize, segments, lastTerm, position, local, owner);
         }
         catch
         {
@@ -218,7 +230,7 @@ public sealed partial class EntryJournal
         {
             if (stateIndex >= installing.StateIndex && installing.Index > mark.Index)
             {
-                mark = installing;
+                mark = installing with { LocalPosition = mark.LocalPosition };
                 mark.Write(markPath);
             }
 
@@ -229,7 +241,7 @@ public sealed partial class EntryJournal
         return mark;
     }
 
-    private static long Recover(List<JournalSegment> segments, ILocalRecords? local, string directory)
+    private static long Recover(List<JournalSegment> segments, ILocalRecords? local, long localPosition, string directory)
     {
         // What the mark says of the term before the first entry is checked by the first entry kept: terms never fall.
         long term = 0;
@@ -241,7 +253,7 @@ public sealed partial class EntryJournal
                     $"{directory}: records {segments[i - 1].LastPosition + 1} to {segments[i].FirstPosition - 1}, entries from {segments[i - 1].LastIndex + 1}, are missing. This node's disk counts as wiped.");
             }
 
-            term = segments[i].Recover(term, isLast: i == segments.Count - 1, local);
+            term = segments[i].Recover(term, isLast: i == segments.Count - 1, local, localPosition);
         }
 
         return term;
@@ -266,6 +278,21 @@ public sealed partial class EntryJournal
         {
             throw new JournalException(
                 $"The state holds entry {stateIndex}, but {_directory} ends at {last}: the log's files are missing or older. This node's disk counts as wiped.");
+        }
+    }
+
+    // Positions that are cut off will be used again, by records that must not be left out when the journal is opened.
+    private void ForgetPositionsAfter(long index)
+    {
+        long position = _segments.Find(s => s.LastIndex > index)?.PositionBefore(index + 1) ?? _position;
+        if (_mark.LocalPosition > position)
+        {
+            JournalMark mark = _mark with { LocalPosition = position };
+            mark.Write(Path.Combine(_directory, MarkName));
+            lock (_gate)
+            {
+                _mark = mark;
+            }
         }
     }
 

@@ -43,7 +43,7 @@ public sealed partial class EntryJournal : IDisposable
     private Exception? _failure;
     private bool _stopping;
 
-    private EntryJournal(string directory, int segmentSize, List<JournalSegment> segments, long lastTerm, ILocalRecords? local, SafeFileHandle owner)
+    private EntryJournal(string directory, int segmentSize, List<JournalSegment> segments, long lastTerm, long position, ILocalRecords? local, SafeFileHandle owner)
     {
         _directory = directory;
         _owner = owner;
@@ -52,7 +52,7 @@ public sealed partial class EntryJournal : IDisposable
         _pool = new SegmentPool(directory, segmentSize);
         _segments = segments;
         _lastTerm = lastTerm;
-        _position = segments.Count == 0 ? 0 : segments[^1].LastPosition;
+        _position = position;
         _durablePosition = _position;
         _writer = new Thread(WriteUntilStopped) { IsBackground = true, Name = "journal" };
         _writer.Start();
@@ -150,7 +150,11 @@ public sealed partial class EntryJournal : IDisposable
     {
         ArgumentNullException.ThrowIfNull(record);
         int length = record.Length;
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, MaximumPayload);
+        if (length > MaximumPayload)
+        {
+            throw new ArgumentException($"The record has {length} bytes; the limit is {MaximumPayload}.", nameof(record));
+        }
+
         byte[] buffer = ArrayPool<byte>.Shared.Rent(JournalRecord.SizeOf(length));
         record.CopyTo(buffer.AsSpan(JournalRecord.HeaderSize, length));
         lock (_gate)

@@ -125,7 +125,8 @@ internal sealed class JournalSegment : IDisposable
     /// <param name="precedingTerm">Term of the entry before the first.</param>
     /// <param name="isLast">Whether a torn tail is to be expected; it is erased, durably.</param>
     /// <param name="local">Told of local records.</param>
-    public long Recover(long precedingTerm, bool isLast, ILocalRecords? local)
+    /// <param name="localPosition">But not of those up to here.</param>
+    public long Recover(long precedingTerm, bool isLast, ILocalRecords? local, long localPosition)
     {
         byte[] bytes = new byte[RandomAccess.GetLength(_file)];
         ReadFully(bytes, 0);
@@ -134,7 +135,7 @@ internal sealed class JournalSegment : IDisposable
         {
             if (record.Kind == RecordKind.Local)
             {
-                local?.Recovered(bytes.AsSpan(End + JournalRecord.HeaderSize, record.Length));
+                (record.Position > localPosition ? local : null)?.Recovered(bytes.AsSpan(End + JournalRecord.HeaderSize, record.Length));
             }
             else if (record.Index != LastIndex + 1)
             {
@@ -176,6 +177,9 @@ internal sealed class JournalSegment : IDisposable
     public void Sync() => Fsync.Data(_file);
 
     public long TermOf(long index) => _places[(int)(index - FirstIndex)].Term;
+
+    /// <summary>Position of the record before an entry, or before all if the entry is earlier.</summary>
+    public long PositionBefore(long index) => index < FirstIndex ? FirstPosition - 1 : _places[(int)(index - FirstIndex)].Position - 1;
 
     public int LengthOf(long index) => _places[(int)(index - FirstIndex)].Length;
 

@@ -101,7 +101,7 @@ internal sealed class SegmentPool : IDisposable
     {
         _stop.Cancel();
 #pragma warning disable VSTHRD002 // A loop of writes, which sees that it is to stop.
-        _work.Wait();
+        _work.Wait(CancellationToken.None);
 #pragma warning restore VSTHRD002
         _stop.Dispose();
     }

@@ -112,6 +112,16 @@ internal sealed partial class RaftTrail
     /// <summary>Completes when no flush is under way, which begins as an entry is applied.</summary>
     internal Task Flushed => _flushing;
 
+    /// <summary>Flushes the state and forgets what it holds, so that the next start has little to recover.</summary>
+    public async Task CheckpointAsync()
+    {
+        await _flushing;
+        if (Volatile.Read(ref _failure) is null)
+        {
+            await FlushAndForgetAsync(Volatile.Read(ref _appliedIndex), _journal.Position, _applier.LastStamp);
+        }
+    }
+
     // Beside the applying: what the state flushes may take a while.
     private async Task FlushAndForgetAsync(long index, long position, long stamp)
     {
@@ -120,7 +130,7 @@ internal sealed partial class RaftTrail
         {
             long durable = await _state.FlushAsync(CancellationToken.None);
             long forget = Math.Min(durable, index);
-            if (forget > _journal.Mark.Index)
+            if (forget >= _journal.Mark.Index)
             {
                 _journal.Forget(new JournalMark(forget, _journal.TermOf(forget), stamp, durable), position);
             }

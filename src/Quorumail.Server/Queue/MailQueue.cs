@@ -26,7 +26,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 
     private readonly Database _database;
     private readonly ReplicatedQueue _state;
-    private readonly IReplicatedLog _log;
+    private readonly RaftLog _log;
     private readonly QueueIdSource _ids;
     private readonly Retractions _retractions;
     private readonly ILogger _logger;
@@ -35,7 +35,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     private Task _sweeping = Task.CompletedTask;
 
     private MailQueue(
-        Database database, BodyStore bodies, ReplicatedQueue state, IReplicatedLog log, string nodeId,
+        Database database, BodyStore bodies, ReplicatedQueue state, RaftLog log, string nodeId,
         MailQueueOptions options, TimeProvider time, ILogger logger)
     {
         _database = database;
@@ -74,8 +74,11 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Messages whose Enqueue did not end well and that are not yet known to be out of the queue.</summary>
     public int RetractionCount => _retractions.Count;
 
-    /// <summary>Syncs of the database so far; the log's come on top.</summary>
-    public long BodySyncs => _database.Commits.Syncs;
+    /// <summary>Syncs of the journal so far.</summary>
+    public long Syncs => _database.Journal.Size.Syncs;
+
+    /// <summary>Whether the log has this member alone: its entries are durable only after what was written before them.</summary>
+    public bool IsAlone => true;
 
     /// <summary>
     /// For delivery, one reader: first every message found at start, oldest first, then what changes. A message that
@@ -121,7 +124,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
                     Directory = Path.Combine(database.Path, "log"),
                     Incarnation = Incarnation,
                 },
-                state, time, loggers.CreateLogger("log"));
+                state, time, loggers.CreateLogger("log"), database.Journal);
             await log.StartAsync(token);
             queue = new MailQueue(database, bodies, state, log, nodeId, options, time, loggers.CreateLogger("queue"));
             await queue.BeginAsync(options, time, token);
@@ -221,6 +224,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
         await _stop.CancelAsync();
         await _sweeping;
         await _retractions.DisposeAsync();
+        await _log.CheckpointAsync();
         await _log.DisposeAsync();
         await _state.DisposeAsync();
         await _database.DisposeAsync();

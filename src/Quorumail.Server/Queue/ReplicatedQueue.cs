@@ -154,6 +154,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     {
         var write = new StateWrite(this, needsSync: true);
         await _database.Commits.WriteAsync(write);
+        await Task.Run(_database.BodyJournal.MakeDurable, CancellationToken.None);
         return write.Index;
     }
 

@@ -87,7 +87,7 @@ public sealed partial class MessageIntake : IAsyncDisposable
         BodyReceipt receipt;
         try
         {
-            var written = body.CompleteAsync(token);
+            var written = _queue.IsAlone ? body.HandOverAsync(token) : body.CompleteAsync(token);
             receipt = written.IsCompleted ? await written : await written.AsTask().WaitAsync(token);
         }
         catch (OperationCanceledException)

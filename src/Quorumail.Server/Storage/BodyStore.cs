@@ -20,7 +20,7 @@ public sealed class BodyStore
     /// <summary>Begins a body. Memory is bounded: up to 64 KiB is gathered, and as much again may be on its way to the disk.</summary>
     /// <param name="id">New; see <c>MailQueue.NewId</c>.</param>
     /// <param name="sizeHint">Octets expected (SIZE= of MAIL), 0 if unknown; decides how large the first buffer is.</param>
-    public BodyWriter Begin(QueueId id, long sizeHint = 0) => new(_database.Commits, _database.Bodies, id, sizeHint);
+    public BodyWriter Begin(QueueId id, long sizeHint = 0) => new(_database, id, sizeHint);
 
     /// <summary>Opens a body for reading. A body of one chunk is read and verified whole at once.</summary>
     /// <exception cref="BodyMissingException">It is not on this disk.</exception>

@@ -18,20 +18,19 @@ public sealed class BodyWriter : IAsyncDisposable
     private const int FirstBufferMin = 8 << 10;
     private const int BufferMax = BodyFormat.HeadLength + BodyFormat.ChunkLength;
 
-    private readonly GroupCommit _commit;
-    private readonly Write _write;
+    private readonly Database _database;
+    private readonly BodyRecord _record = new();
     private byte[]? _buffer;
     private int _length;
     private XxHash128? _hash;
     private uint _chunks;
-    private ValueTask _chunkWritten;
+    private Task _chunkWritten = Task.CompletedTask;
     private bool _ended;
 
-    internal BodyWriter(GroupCommit commit, RocksFamily bodies, QueueId id, long sizeHint)
+    internal BodyWriter(Database database, QueueId id, long sizeHint)
     {
-        _commit = commit;
+        _database = database;
         Id = id;
-        _write = new Write(bodies, id);
         _buffer = Rent((int)Math.Clamp(sizeHint + BodyFormat.HeadLength, FirstBufferMin, BufferMax));
     }
 
@@ -79,31 +78,45 @@ public sealed class BodyWriter : IAsyncDisposable
     /// <exception cref="StorageException">The disk has failed.</exception>
     public async ValueTask<BodyReceipt> CompleteAsync(CancellationToken token)
     {
+        var receipt = await HandOverAsync(token);
+        await _record.WaitAsync();
+        return receipt;
+    }
+
+    /// <summary>
+    /// Ends the body and hands it to the journal. It is on the disk no later than any entry that this node's log, standing
+    /// alone, takes after the call: who waits for that need not wait for the body.
+    /// </summary>
+    /// <exception cref="StorageException">The disk has failed.</exception>
+    public async ValueTask<BodyReceipt> HandOverAsync(CancellationToken token)
+    {
         Invariant.Check(!_ended, "a body is completed once");
         await _chunkWritten;
-        _chunkWritten = default;
         token.ThrowIfCancellationRequested();
         _ended = true;
         var buffer = _buffer!;
         _buffer = null;
         UInt128 hash;
-        var octets = buffer.AsSpan(BodyFormat.HeadLength, _length);
+        var octets = buffer.AsMemory(BodyFormat.HeadLength, _length);
         if (_hash is null)
         {
-            hash = XxHash128.HashToUInt128(octets);
+            hash = XxHash128.HashToUInt128(octets.Span);
             BodyFormat.WriteHead(Id, Size, hash, chunked: false, buffer);
-            _write.Whole(buffer, _length);
+            _record.SetHead(Id, buffer.AsMemory(0, BodyFormat.HeadLength + _length));
         }
         else
         {
-            _hash.Append(octets);
+            _hash.Append(octets.Span);
             hash = _hash.GetCurrentHashAsUInt128();
-            var head = new byte[BodyFormat.HeadLength];
-            BodyFormat.WriteHead(Id, Size, hash, chunked: true, head);
-            _write.End(buffer, _length, _chunks, head);
+            SetChunk(buffer);
+            await _database.BodyJournal.WriteAsync(_record);
+            await _record.WaitAsync();
+            BodyFormat.WriteHead(Id, Size, hash, chunked: true, buffer);
+            _record.SetHead(Id, buffer.AsMemory(0, BodyFormat.HeadLength));
         }
 
-        await _commit.WriteAsync(_write);
+        await _database.BodyJournal.WriteAsync(_record);
+        ArrayPool<byte>.Shared.Return(buffer);
         return new BodyReceipt(Size, BodyFormat.HashBytes(hash));
     }
 
@@ -127,8 +140,7 @@ public sealed class BodyWriter : IAsyncDisposable
             await _chunkWritten;
             if (_chunks > 0)
             {
-                _write.GiveUp(_chunks);
-                await _commit.WriteAsync(_write);
+                await _database.Commits.WriteAsync(new Retraction(_database.Bodies, Id, _chunks));
             }
         }
         catch (StorageException)
@@ -163,7 +175,6 @@ public sealed class BodyWriter : IAsyncDisposable
             if (_length == BodyFormat.ChunkLength)
             {
                 await _chunkWritten;
-                _chunkWritten = default;
                 token.ThrowIfCancellationRequested();
                 BeginChunk();
             }
@@ -179,105 +190,36 @@ public sealed class BodyWriter : IAsyncDisposable
         Debug.Assert(_length == BodyFormat.ChunkLength, "all chunks but the last are full");
         var full = _buffer!;
         (_hash ??= new XxHash128()).Append(full.AsSpan(BodyFormat.HeadLength, _length));
-        _write.Chunk(full, _length, _chunks);
+        SetChunk(full);
         _chunks++;
         _length = 0;
         _buffer = Rent(BufferMax);
-        _chunkWritten = _commit.WriteAsync(_write).Preserve();
+        _chunkWritten = WriteChunkAsync(full);
     }
 
-    /// <summary>The body's part of a group commit; gives each buffer back to the pool once it is in the batch.</summary>
-    private sealed class Write(RocksFamily bodies, QueueId id) : WriteRequest
+    // A chunk's checksum goes right before the octets, at the end of the room that a head would take.
+    private void SetChunk(byte[] buffer)
     {
-        // A chunk's checksum goes right before the octets, at the end of the room that a head would take.
-        private const int ChunkFrom = BodyFormat.HeadLength - BodyFormat.ChecksumLength;
+        const int From = BodyFormat.HeadLength - BodyFormat.ChecksumLength;
+        BinaryPrimitives.WriteUInt64LittleEndian(
+            buffer.AsSpan(From), BodyFormat.Checksum(Id, _chunks, buffer.AsSpan(BodyFormat.HeadLength, _length)));
+        _record.SetChunk(Id, _chunks, buffer.AsMemory(From, BodyFormat.ChecksumLength + _length));
+    }
 
-        private byte[]? _buffer;
-        private int _length;
-        private uint _chunk;
-        private byte[]? _head;
-        private Step _step;
+    private async Task WriteChunkAsync(byte[] buffer)
+    {
+        await _database.BodyJournal.WriteAsync(_record);
+        ArrayPool<byte>.Shared.Return(buffer);
+        await _record.WaitAsync();
+    }
 
-        private enum Step
-        {
-            Chunk,
-            Whole,
-            End,
-            GiveUp,
-        }
+    /// <summary>Takes back the chunks that were written.</summary>
+    private sealed class Retraction(RocksFamily bodies, QueueId id, uint chunks) : WriteRequest
+    {
+        public override bool NeedsSync => false;
 
-        public override bool NeedsSync => _step is Step.Whole or Step.End;
+        public override int ByteCount => (int)chunks * BodyFormat.ChunkKeyLength;
 
-        // What follows a body is the proposal of its Enqueue.
-        protected override bool ContinuesOnWriter => NeedsSync;
-
-        public override int ByteCount => _length + BodyFormat.HeadLength;
-
-        /// <summary>One chunk of several.</summary>
-        public void Chunk(byte[] buffer, int length, uint number)
-        {
-            WriteChecksum(buffer, length, number);
-            Set(Step.Chunk, buffer, length, number, null);
-        }
-
-        /// <summary>A body that fits its head.</summary>
-        public void Whole(byte[] buffer, int length) => Set(Step.Whole, buffer, length, 0, null);
-
-        /// <summary>The last chunk and the head.</summary>
-        public void End(byte[] buffer, int length, uint number, byte[] head)
-        {
-            WriteChecksum(buffer, length, number);
-            Set(Step.End, buffer, length, number, head);
-        }
-
-        /// <summary>Takes back the chunks below <paramref name="count"/>.</summary>
-        public void GiveUp(uint count) => Set(Step.GiveUp, null, 0, count, null);
-
-        public override void AddTo(RocksBatch batch)
-        {
-            Span<byte> key = stackalloc byte[BodyFormat.ChunkKeyLength];
-            switch (_step)
-            {
-                case Step.Chunk:
-                    AddChunk(batch, key);
-                    break;
-                case Step.Whole:
-                    id.WriteTo(key);
-                    batch.Put(bodies, key[..QueueId.ByteLength], _buffer.AsSpan(0, BodyFormat.HeadLength + _length));
-                    break;
-                case Step.End:
-                    AddChunk(batch, key);
-                    batch.Put(bodies, key[..QueueId.ByteLength], _head);
-                    break;
-                case Step.GiveUp:
-                    BodyStore.AddDeletion(batch, bodies, id, _chunk, withHead: false);
-                    break;
-            }
-
-            if (_buffer is not null)
-            {
-                ArrayPool<byte>.Shared.Return(_buffer);
-                _buffer = null;
-            }
-        }
-
-        private void WriteChecksum(byte[] buffer, int length, uint number) =>
-            BinaryPrimitives.WriteUInt64LittleEndian(
-                buffer.AsSpan(ChunkFrom), BodyFormat.Checksum(id, number, buffer.AsSpan(BodyFormat.HeadLength, length)));
-
-        private void AddChunk(RocksBatch batch, Span<byte> key)
-        {
-            BodyFormat.WriteChunkKey(id, _chunk, key);
-            batch.Put(bodies, key, _buffer.AsSpan(ChunkFrom, BodyFormat.ChecksumLength + _length));
-        }
-
-        private void Set(Step step, byte[]? buffer, int length, uint chunk, byte[]? head)
-        {
-            _step = step;
-            _buffer = buffer;
-            _length = length;
-            _chunk = chunk;
-            _head = head;
-        }
+        public override void AddTo(RocksBatch batch) => BodyStore.AddDeletion(batch, bodies, id, chunks, withHead: false);
     }
 }

@@ -1,12 +1,14 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
+using Quorumail.Cluster.Journal;
 using Quorumail.Server.Storage.Rocks;
 
 namespace Quorumail.Server.Storage;
 
 /// <summary>
 /// The node's one RocksDB database, with everything but the replicated log in it: bodies, the queue, and what is known
-/// about the disk itself. All writes go through one thread that commits in groups.
+/// about the disk itself; and the journal, which holds the log, and what has come lately of bodies. All other writes go
+/// through one thread that commits in groups.
 /// </summary>
 public sealed partial class Database : IAsyncDisposable
 {
@@ -17,11 +19,12 @@ public sealed partial class Database : IAsyncDisposable
     private readonly FreeSpaceGuard _freeSpace;
 
     private Database(
-        DataDirectory directory, RocksStore store, DatabaseOptions options, TimeProvider time, ILogger logger)
+        DataDirectory directory, RocksStore store, StorageHealth health, BodyJournal bodyJournal, DatabaseOptions options, TimeProvider time, ILogger logger)
     {
         _directory = directory;
         _store = store;
-        Health = new StorageHealth();
+        Health = health;
+        BodyJournal = bodyJournal;
         Bodies = store.Family("bodies");
         Queue = store.Family("queue");
         Meta = store.Family("default");
@@ -39,6 +42,11 @@ public sealed partial class Database : IAsyncDisposable
     public string DiskId => _directory.Stamp.DiskId;
 
     internal GroupCommit Commits { get; }
+
+    internal BodyJournal BodyJournal { get; }
+
+    /// <summary>Opened, with its local records recovered, and not begun.</summary>
+    internal EntryJournal Journal => BodyJournal.Journal;
 
     internal RocksFamily Bodies { get; }
 
@@ -67,7 +75,8 @@ public sealed partial class Database : IAsyncDisposable
             store = OpenStore(directory, options, fresh);
             CheckOrWriteDiskId(store, directory, fresh);
             LogOpened(logger, directory.Path, directory.Stamp.DiskId, fresh);
-            return new Database(directory, store, options, time, logger);
+            var health = new StorageHealth();
+            return new Database(directory, store, health, OpenJournal(directory, store, health, options), options, time, logger);
         }
         catch
         {
@@ -82,12 +91,37 @@ public sealed partial class Database : IAsyncDisposable
     {
         await _freeSpace.DisposeAsync();
         await Commits.DisposeAsync();
+        Journal.Dispose();
+        BodyJournal.Dispose();
         _store.Dispose();
         _directory.Dispose();
     }
 
     /// <summary>Errors of RocksDB's own background work since the start; any is a failed disk.</summary>
     internal long BackgroundErrors => _store.Property(Meta, "rocksdb.background-errors");
+
+    private static BodyJournal OpenJournal(DataDirectory directory, RocksStore store, StorageHealth health, DatabaseOptions options)
+    {
+        var bodies = new BodyJournal(store, store.Family("bodies"), health);
+        var path = System.IO.Path.Combine(directory.Path, "log", "journal");
+        try
+        {
+            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(path)!);
+            bodies.Journal = EntryJournal.Open(path, options.JournalFileBytes, bodies);
+            return bodies;
+        }
+        catch (JournalException error)
+        {
+            throw new StorageException(
+                $"The log in {path} is damaged: {error.Message} The server does not start on it, because acknowledged mail "
+                + "may be missing. Restore the data directory whole, or start with an empty one.",
+                error);
+        }
+        catch (Exception error) when (error is RocksException or IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException($"The log in {path} can't be opened: {error.Message}. Check the disk.", error);
+        }
+    }
 
     private static RocksStore OpenStore(DataDirectory directory, DatabaseOptions options, bool fresh)
     {

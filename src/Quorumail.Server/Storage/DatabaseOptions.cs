@@ -21,6 +21,9 @@ public sealed record DatabaseOptions
     /// </summary>
     public long BodyBufferBytes { get; init; } = 32L << 20;
 
+    /// <summary>Bytes of one file of the journal, which holds the log and what has come lately. Default 16 MiB.</summary>
+    public int JournalFileBytes { get; init; } = 16 << 20;
+
     /// <summary>Bytes of cache for table blocks (keys and small values; bodies are not cached). Default 16 MiB.</summary>
     public long CacheBytes { get; init; } = 16L << 20;
 }

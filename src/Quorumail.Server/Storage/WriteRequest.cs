@@ -8,16 +8,10 @@ namespace Quorumail.Server.Storage;
 /// </summary>
 internal abstract class WriteRequest : IValueTaskSource
 {
-    private ManualResetValueTaskSourceCore<bool> _completion;
+    private ManualResetValueTaskSourceCore<bool> _completion = new() { RunContinuationsAsynchronously = true };
 
     /// <summary>Whether the caller needs the write to be on the disk before it completes.</summary>
     public abstract bool NeedsSync { get; }
-
-    /// <summary>
-    /// Whether what awaits the write goes on at once on the writer's thread, which saves waking another. It must do little
-    /// and never block.
-    /// </summary>
-    protected virtual bool ContinuesOnWriter => false;
 
     /// <summary>About how many bytes the request adds to the batch; bounds a group.</summary>
     public abstract int ByteCount { get; }
@@ -33,7 +27,6 @@ internal abstract class WriteRequest : IValueTaskSource
     internal ValueTask BeginAsync()
     {
         _completion.Reset();
-        _completion.RunContinuationsAsynchronously = !ContinuesOnWriter;
         return new ValueTask(this, _completion.Version);
     }
 

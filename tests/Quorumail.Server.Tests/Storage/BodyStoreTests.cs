@@ -110,11 +110,11 @@ public sealed class BodyStoreTests
         await using var database = Open(directory);
         var bodies = new BodyStore(database);
         const int Count = 400;
-        var before = database.Commits.Syncs;
+        var before = database.Journal.Size.Syncs;
         await Task.WhenAll(Enumerable.Range(0, Count).Select(i =>
             WriteAsync(bodies, QueueId.Create(1, (uint)i), Octets(2000))));
         Assert.Equal(Count, bodies.Ids().Count());
-        Assert.InRange(database.Commits.Syncs - before, 1, Count / 4);
+        Assert.InRange(database.Journal.Size.Syncs - before, 1, Count / 4);
     }
 
     internal static byte[] Octets(int size)

@@ -37,7 +37,7 @@ public sealed class CrashTests
         using var directory = new TemporaryDirectory();
         await using (var child = ChildProcess.Start(
             Writer, directory.Path, "/usr/bin/strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync",
-            "-e", "inject=fdatasync:error=EIO:when=20+"))
+            "-e", "inject=fdatasync:error=EIO:when=60+"))
         {
             await child.WaitForExitAsync();
         }
@@ -88,15 +88,17 @@ public sealed class CrashTests
     public async Task A_torn_tail_is_cut_off_and_everything_before_it_is_kept()
     {
         const int Count = 20;
+        using var crashed = new TemporaryDirectory();
+        await CrashAsync(crashed, Count);
+        var original = await File.ReadAllBytesAsync(Log(crashed), Token);
+        var end = original.AsSpan().LastIndexOfAnyExcept((byte)0) + 1;
         for (var cut = 1; cut < 3000; cut += 411)
         {
             using var directory = new TemporaryDirectory();
-            await WriteAsync(directory, Count);
-            var log = new FileInfo(Log(directory));
-            using (var file = log.OpenWrite())
-            {
-                file.SetLength(log.Length - cut);
-            }
+            Copy(crashed.Path, directory.Path);
+            byte[] torn = [.. original];
+            torn.AsSpan(end - cut, cut).Clear();
+            await File.WriteAllBytesAsync(Log(directory), torn, Token);
 
             await using var database = BodyStoreTests.Open(directory);
             Assert.Equal(Count - 1, new BodyStore(database).Ids().Count());
@@ -104,25 +106,33 @@ public sealed class CrashTests
     }
 
     [Fact]
-    public async Task Zeros_after_the_log_are_tolerated_as_a_tail()
+    public async Task What_the_journal_alone_holds_is_there_after_a_crash_and_after_another()
     {
-        using var directory = new TemporaryDirectory();
-        await WriteAsync(directory, 5);
-        await using (var file = File.Open(Log(directory), FileMode.Append))
+        using var crashed = new TemporaryDirectory();
+        using var again = new TemporaryDirectory();
+        await CrashAsync(crashed, 30);
+        await using (var database = BodyStoreTests.Open(crashed))
         {
-            await file.WriteAsync(new byte[70_000], Token);
+            Assert.Equal(30, new BodyStore(database).Ids().Count());
+            Copy(crashed.Path, again.Path);
         }
 
-        await using var database = BodyStoreTests.Open(directory);
-        Assert.Equal(5, new BodyStore(database).Ids().Count());
+        await using var second = BodyStoreTests.Open(again);
+        var bodies = new BodyStore(second);
+        foreach (var id in bodies.Ids().ToArray())
+        {
+            Assert.Equal(OctetsOf(id), await BodyStoreTests.ReadAsync(bodies, id));
+        }
+
+        Assert.Equal(30, bodies.Ids().Count());
     }
 
     [Fact]
     public async Task A_flipped_bit_inside_the_log_refuses_the_start_and_says_why()
     {
         using var directory = new TemporaryDirectory();
-        await WriteAsync(directory, 60);
-        await FlipAsync(Log(directory), 0.5);
+        await CrashAsync(directory, 60);
+        await FlipAsync(Log(directory), 60 * 1500);
         var refused = Assert.Throws<StorageException>(() => BodyStoreTests.Open(directory));
         Assert.Contains("is damaged", refused.Message, StringComparison.Ordinal);
         Assert.Contains(directory.Path, refused.Message, StringComparison.Ordinal);
@@ -133,7 +143,8 @@ public sealed class CrashTests
     {
         using var directory = new TemporaryDirectory();
         await WriteAsync(directory, 20, flush: true);
-        await FlipAsync(Directory.GetFiles(directory.Path, "*.blob", SearchOption.AllDirectories).Single(), 0.5);
+        var blob = new FileInfo(Directory.GetFiles(directory.Path, "*.blob", SearchOption.AllDirectories).Single());
+        await FlipAsync(blob.FullName, (int)blob.Length / 2);
         await using var database = BodyStoreTests.Open(directory);
         var bodies = new BodyStore(database);
         var corrupt = 0;
@@ -193,13 +204,43 @@ public sealed class CrashTests
         }
     }
 
-    private static string Log(TemporaryDirectory directory) =>
-        Directory.GetFiles(Path.Combine(directory.Path, "store"), "*.log").Order(StringComparer.Ordinal).Last();
+    /// <summary>Leaves a directory as a crash would: what is on the disk while the database is open.</summary>
+    private static async Task CrashAsync(TemporaryDirectory crashed, int count)
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        var bodies = new BodyStore(database);
+        for (var i = 0u; i < count; i++)
+        {
+            var id = QueueId.Create(4000, i);
+            await BodyStoreTests.WriteAsync(bodies, id, OctetsOf(id));
+        }
 
-    private static async Task FlipAsync(string path, double where)
+        Copy(directory.Path, crashed.Path);
+    }
+
+    private static void Copy(string from, string to)
+    {
+        foreach (var directory in Directory.GetDirectories(from, "*", SearchOption.AllDirectories))
+        {
+            Directory.CreateDirectory(Path.Combine(to, Path.GetRelativePath(from, directory)));
+        }
+
+        foreach (var file in Directory.GetFiles(from, "*", SearchOption.AllDirectories).Where(file => Path.GetFileName(file) is not ("LOCK" or "lock")))
+        {
+            using var source = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            using var target = File.Create(Path.Combine(to, Path.GetRelativePath(from, file)));
+            source.CopyTo(target);
+        }
+    }
+
+    private static string Log(TemporaryDirectory directory) =>
+        Directory.GetFiles(Path.Combine(directory.Path, "log", "journal"), "*.log").Order(StringComparer.Ordinal).Last();
+
+    private static async Task FlipAsync(string path, int where)
     {
         var bytes = await File.ReadAllBytesAsync(path, Token);
-        bytes[(int)(bytes.Length * where)] ^= 0x20;
+        bytes[where] ^= 0x20;
         await File.WriteAllBytesAsync(path, bytes, Token);
     }
 

@@ -44,6 +44,7 @@ public sealed class FullDiskTests
         {
             Path = Path.Combine(disk.Path, "data"),
             FreeSpaceFloor = 0,
+            JournalFileBytes = 4 << 20,
             BodyBufferBytes = 4 << 20,
         };
         var acked = new List<QueueId>();

@@ -6,6 +6,9 @@ internal sealed class RocksException(string message) : Exception(message)
     /// <summary>Stored data does not have the checksum it should have, or a file is missing or cut.</summary>
     public bool IsCorruption => Message.StartsWith("Corruption", StringComparison.Ordinal);
 
+    /// <summary>The write would have had to wait until the database has caught up.</summary>
+    public bool IsStall => Message.Contains("Write stall", StringComparison.Ordinal);
+
     /// <summary>Another process, or this one, has the database open.</summary>
     public bool IsLocked => Message.Contains("lock ", StringComparison.Ordinal)
         && Message.StartsWith("IO error", StringComparison.Ordinal);

@@ -38,6 +38,16 @@ internal static unsafe partial class RocksNative
     [LibraryImport(Library, EntryPoint = "rocksdb_write")]
     internal static partial void Write(nint database, nint options, nint batch, out byte* error);
 
+    [LibraryImport(Library, EntryPoint = "rocksdb_put_cf")]
+    internal static partial void Put(
+        nint database, nint options, nint family, byte* key, nuint keyLength, byte* value, nuint valueLength, out byte* error);
+
+    [LibraryImport(Library, EntryPoint = "rocksdb_writeoptions_disable_WAL")]
+    internal static partial void WriteOptionsDisableLog(nint options, int disable);
+
+    [LibraryImport(Library, EntryPoint = "rocksdb_writeoptions_set_no_slowdown")]
+    internal static partial void WriteOptionsSetNoSlowdown(nint options, byte noSlowdown);
+
     [LibraryImport(Library, EntryPoint = "rocksdb_writeoptions_create")]
     internal static partial nint WriteOptionsCreate();
 

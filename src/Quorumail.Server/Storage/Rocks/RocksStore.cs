@@ -7,6 +7,8 @@ internal sealed unsafe class RocksStore : IDisposable
 {
     private readonly nint _syncedWrite = WriteOptions(sync: true);
     private readonly nint _plainWrite = WriteOptions(sync: false);
+    private readonly nint _unloggedWrite = UnloggedWriteOptions(waits: true);
+    private readonly nint _instantWrite = UnloggedWriteOptions(waits: false);
     private readonly nint _read = ReadOptions(keysOnly: false);
     private readonly nint _readKeys = ReadOptions(keysOnly: true);
     private readonly RocksFamily[] _families;
@@ -72,6 +74,32 @@ internal sealed unsafe class RocksStore : IDisposable
     {
         RocksNative.Write(_handle, sync ? _syncedWrite : _plainWrite, batch.Handle, out var error);
         RocksNative.Check(error);
+    }
+
+    /// <summary>
+    /// Puts a value into the memtable alone: it is durable once the family is flushed, and must be so elsewhere until then.
+    /// From any thread.
+    /// </summary>
+    /// <returns>False if the database is behind and <paramref name="waits"/> is false: nothing was written.</returns>
+    /// <exception cref="RocksException">The disk failed or is full.</exception>
+    public bool PutUnlogged(RocksFamily family, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, bool waits)
+    {
+        byte* error;
+        fixed (byte* k = key, v = value)
+        {
+            RocksNative.Put(
+                _handle, waits ? _unloggedWrite : _instantWrite, family.Handle, k, (nuint)key.Length, v, (nuint)value.Length, out error);
+        }
+
+        try
+        {
+            RocksNative.Check(error);
+            return true;
+        }
+        catch (RocksException stall) when (!waits && stall.IsStall)
+        {
+            return false;
+        }
     }
 
     /// <summary>Reads a value into a buffer rented from the shared pool.</summary>
@@ -149,6 +177,8 @@ internal sealed unsafe class RocksStore : IDisposable
         _handle = 0;
         RocksNative.WriteOptionsDestroy(_syncedWrite);
         RocksNative.WriteOptionsDestroy(_plainWrite);
+        RocksNative.WriteOptionsDestroy(_unloggedWrite);
+        RocksNative.WriteOptionsDestroy(_instantWrite);
         RocksNative.ReadOptionsDestroy(_read);
         RocksNative.ReadOptionsDestroy(_readKeys);
     }
@@ -178,6 +208,14 @@ internal sealed unsafe class RocksStore : IDisposable
     {
         var options = RocksNative.WriteOptionsCreate();
         RocksNative.WriteOptionsSetSync(options, sync ? (byte)1 : (byte)0);
+        return options;
+    }
+
+    private static nint UnloggedWriteOptions(bool waits)
+    {
+        var options = WriteOptions(sync: false);
+        RocksNative.WriteOptionsDisableLog(options, 1);
+        RocksNative.WriteOptionsSetNoSlowdown(options, waits ? (byte)0 : (byte)1);
         return options;
     }
 
