@@ -1,0 +1,11 @@
+namespace Quorumail.Core.Cluster;
+
+/// <summary>What a connection between two nodes is for.</summary>
+public enum ConnectionPurpose : byte
+{
+    /// <summary>Everything but what is large.</summary>
+    Frames = 0,
+
+    /// <summary>What is large and may wait: snapshots.</summary>
+    Bulk = 1,
+}
