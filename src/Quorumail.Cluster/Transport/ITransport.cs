@@ -32,4 +32,7 @@ internal interface ITransport : IAsyncDisposable
     /// <param name="token">Ends the waiting; the peer may have acted or act still.</param>
     /// <exception cref="PeerUnavailableException">Not connected, or the connection broke before the answer came.</exception>
     Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, FrameType type, ReadOnlyMemory<byte> body, CancellationToken token);
+
+    /// <summary>Time from question to answer, measured about every second; null if not connected or not measured.</summary>
+    TimeSpan? RoundTrip(string nodeId) => null;
 }

@@ -11,9 +11,14 @@ internal interface ITransportHandler
     /// <summary>A peer can be sent to from now on, or said something new in a handshake.</summary>
     void Connected(NodeHello peer);
 
+    /// <summary>Why a peer that has proven the cluster's token is not to be let in, or null: an old incarnation, for example.</summary>
+    string? Refusal(NodeHello peer) => null;
+
     /// <summary>A peer can't be sent to any more.</summary>
     /// <param name="peer">Which.</param>
-    /// <param name="isRefused">Its connection was reset and it refuses to be dialled again: its process is gone.</param>
+    /// <param name="isRefused">
+    /// It refuses to be dialled again: its process is gone. This comes as a second call, soon after the first with false.
+    /// </param>
     void Disconnected(NodeHello peer, bool isRefused);
 
     /// <summary>A frame that wants no answer (types 1 to 5).</summary>

@@ -128,7 +128,7 @@ public static class FrameCodec
     /// <summary>Whether this version knows the type.</summary>
     public static bool IsKnown(FrameType type) =>
         type is >= FrameType.Heartbeat and <= FrameType.LeaderAnnounce
-            or >= FrameType.Hello and <= FrameType.Refuse
+            or >= FrameType.Hello and <= FrameType.Failed
             or >= FrameType.Ping and <= FrameType.Membered;
 
     /// <summary>Whether the type belongs to the handshake and to nothing else.</summary>

@@ -37,6 +37,9 @@ public enum FrameType : byte
     /// <summary>Handshake: why the connection is not opened.</summary>
     Refuse = 20,
 
+    /// <summary>The question with this number (the whole body) can't be answered.</summary>
+    Failed = 21,
+
     /// <summary>Are you there? Measures the round trip.</summary>
     Ping = 32,
 

@@ -44,7 +44,7 @@ public sealed record PeerIntroduction(
     /// <param name="nonce"><see cref="NonceSize"/> random bytes, never used before.</param>
     public byte[] Write(ReadOnlySpan<byte> nonce)
     {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(nonce.Length, NonceSize);
+        Invariant.Check(nonce.Length == NonceSize, "a nonce is as long as the proof");
         Invariant.Check(NodeName.IsValid(NodeId) && Address.Length <= AddressMax, "a node introduces itself by a name and an address that fit");
         var body = new byte[FixedSize + 2 + NodeId.Length + Address.Length];
         body[0] = Version;

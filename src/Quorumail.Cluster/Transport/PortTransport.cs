@@ -1,0 +1,390 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using Quorumail.Core.Cluster;
+
+namespace Quorumail.Cluster.Transport;
+
+/// <summary>
+/// The cluster port (the guide: 9000): listens, dials, keeps the connections alive and sends frames over them. Of two
+/// nodes that dial one another both connections stay, each with its twin for what is large.
+/// </summary>
+internal sealed class PortTransport : ITransport
+{
+    private static readonly TimeSpan RareInterval = TimeSpan.FromMinutes(5);
+
+    private readonly PortOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly PortHandshake _handshake;
+    private readonly SocketConnectionContextFactory _sockets;
+    private readonly RareLog _rarely;
+    private readonly RunningTasks _running = new();
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, CancellationTokenSource> _dialled = new(StringComparer.Ordinal);
+    private readonly ulong _process = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+    private ITransportHandler? _handler;
+    private PeerTable? _table;
+    private IConnectionListener? _listener;
+    private Task _telling = Task.CompletedTask;
+    private int _unauthenticated;
+    private bool _isStopping;
+
+    public PortTransport(PortOptions options, TimeProvider time, ILogger log)
+    {
+        _options = options;
+        _time = time;
+        _log = log;
+        _handshake = new PortHandshake(options, time);
+        _rarely = new RareLog(time, RareInterval);
+        var listening = Sockets();
+        _sockets = new SocketConnectionContextFactory(
+            new SocketConnectionFactoryOptions
+            {
+                MaxReadBufferSize = listening.MaxReadBufferSize,
+                MaxWriteBufferSize = listening.MaxWriteBufferSize,
+                WaitForDataBeforeAllocatingBuffer = listening.WaitForDataBeforeAllocatingBuffer,
+                UnsafePreferInlineScheduling = listening.UnsafePreferInlineScheduling,
+            },
+            NullLogger.Instance);
+    }
+
+    public IReadOnlyCollection<NodeHello> Peers => _table?.Peers ?? [];
+
+    /// <summary>What went through the port.</summary>
+    public PortCounters Counters { get; } = new();
+
+    /// <summary>Where it listens, the port that was taken included; null before the start.</summary>
+    public IPEndPoint? EndPoint => _listener?.EndPoint as IPEndPoint;
+
+    private PeerTable Table => _table ?? throw new InvalidOperationException("the transport has not been started");
+
+    public async Task StartAsync(NodeHello self, ITransportHandler handler, CancellationToken token)
+    {
+        _handler = handler;
+        _table = new PeerTable(_options, handler, _process, _log);
+        _table.Introduce(self);
+        try
+        {
+            var factory = new SocketTransportFactory(Options.Create(Sockets()), NullLoggerFactory.Instance);
+            _listener = await factory.BindAsync(new IPEndPoint(_options.BindAddress, _options.BindPort), token);
+        }
+        catch (Exception failure) when (failure is AddressInUseException or SocketException)
+        {
+            throw new IOException($"the cluster port {_options.BindAddress}:{_options.BindPort} can't be used: {failure.Message}", failure);
+        }
+
+        PortLog.Listening(_log, _listener.EndPoint.ToString() ?? "", _options.Certificate is not null, _options.Tokens.Count > 0);
+        _telling = _table.TellAsync();
+        _running.Add(AcceptAsync(_listener));
+        _running.Add(WatchAsync());
+    }
+
+    public void Introduce(NodeHello self) => Table.Introduce(self);
+
+    public void Dial(IReadOnlyCollection<string> addresses)
+    {
+        var wanted = new Dictionary<string, PeerAddress>(StringComparer.Ordinal);
+        foreach (var text in addresses)
+        {
+            if (!PeerAddress.TryParse(text, out var address, out var problem))
+            {
+                PortLog.BadAddress(_log, problem!);
+            }
+            else if (wanted.Count >= _options.AddressesMax)
+            {
+                PortLog.TooManyAddresses(_log, _options.AddressesMax, text);
+            }
+            else
+            {
+                wanted[address!.ToString()] = address;
+            }
+        }
+
+        lock (_lock)
+        {
+            if (_isStopping)
+            {
+                return;
+            }
+
+            foreach (var (name, stop) in _dialled.Where(pair => !wanted.ContainsKey(pair.Key)).ToList())
+            {
+                stop.Cancel();
+                stop.Dispose();
+                _dialled.Remove(name);
+            }
+
+            foreach (var (name, address) in wanted.Where(pair => !_dialled.ContainsKey(pair.Key)))
+            {
+                var stop = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
+                _dialled.Add(name, stop);
+                var dialer = new PeerDialer(address, _options, Table, DialAsync, _rarely, _time, _log);
+                var token = stop.Token;
+                _running.Add(Task.Run(() => dialer.RunAsync(token), token));
+            }
+        }
+    }
+
+    public bool TrySend(string nodeId, FrameType type, ReadOnlyMemory<byte> body) =>
+        _table?.LinkTo(nodeId, type) is { } link && link.TrySend(type, body.Span);
+
+    public Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, FrameType type, ReadOnlyMemory<byte> body, CancellationToken token)
+    {
+        if (body.Length > FrameLimits.PayloadMax)
+        {
+            throw new ArgumentOutOfRangeException(nameof(body), body.Length, "longer than a frame may be");
+        }
+
+        return _table?.LinkTo(nodeId, type) is { } link
+            ? link.AskAsync(type, body, token)
+            : Task.FromException<ReadOnlyMemory<byte>>(new PeerUnavailableException($"{nodeId} is not connected"));
+    }
+
+    /// <inheritdoc/>
+    public TimeSpan? RoundTrip(string nodeId) => _table?.RoundTrip(nodeId);
+
+    public async ValueTask DisposeAsync()
+    {
+        lock (_lock)
+        {
+            if (_isStopping)
+            {
+                return;
+            }
+
+            _isStopping = true;
+        }
+
+        await _stopping.CancelAsync();
+
+        if (_listener is not null)
+        {
+            await _listener.UnbindAsync(CancellationToken.None);
+        }
+
+        _table?.Close();
+        await _running.EndedAsync();
+        _table?.EndEvents();
+        await _telling;
+        if (_listener is not null)
+        {
+            await _listener.DisposeAsync();
+        }
+
+        _sockets.Dispose();
+        lock (_lock)
+        {
+            foreach (var stop in _dialled.Values)
+            {
+                stop.Dispose();
+            }
+        }
+
+        _stopping.Dispose();
+    }
+
+    // Frames are copied out of the pipe as they come, so that it need not hold a whole one. Callbacks run where the
+    // socket's do: what handles frames must not block.
+    private static SocketTransportOptions Sockets() => new()
+    {
+        NoDelay = true,
+        MaxReadBufferSize = 256 * 1024,
+        MaxWriteBufferSize = 256 * 1024,
+        WaitForDataBeforeAllocatingBuffer = true,
+        UnsafePreferInlineScheduling = true,
+    };
+
+    private async Task AcceptAsync(IConnectionListener listener)
+    {
+        while (!_stopping.IsCancellationRequested)
+        {
+            try
+            {
+                if (await listener.AcceptAsync(_stopping.Token) is not { } connection)
+                {
+                    return;
+                }
+
+                _running.Add(Task.Run(() => ServeAsync(connection), CancellationToken.None));
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (Exception failure)
+            {
+                // Out of file descriptors, for example: some may come free.
+                if (_rarely.IsDue("accept", ""))
+                {
+                    PortLog.AcceptFailed(_log, failure);
+                }
+
+                await Task.Delay(_options.RedialMin, _time, CancellationToken.None);
+            }
+        }
+    }
+
+    private async Task ServeAsync(ConnectionContext connection)
+    {
+        var remote = connection.RemoteEndPoint?.ToString() ?? "?";
+        try
+        {
+            if (Interlocked.Increment(ref _unauthenticated) > _options.UnauthenticatedMax || Table.Links.Count >= _options.ConnectionsMax)
+            {
+                await CloseAsync(connection);
+                throw new HandshakeException(RefusalReason.TooMany, "too many connections wait for their handshake, or are open", isByPeer: false, null);
+            }
+
+            await OpenAsync(connection, isDialled: false, ConnectionPurpose.Frames, _stopping.Token);
+        }
+        catch (HandshakeException refusal)
+        {
+            Count(refusal);
+            Say(refusal, remote, (connection.RemoteEndPoint as IPEndPoint)?.Address.ToString() ?? remote);
+        }
+        catch (Exception failure)
+        {
+            // A port check connects and closes; that is no news.
+            PortLog.NoHandshake(_log, remote, failure.Message);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _unauthenticated);
+        }
+    }
+
+    private async Task<PeerLink> DialAsync(IPEndPoint endPoint, ConnectionPurpose purpose, CancellationToken token)
+    {
+        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        using var limit = new CancellationTokenSource(_options.ConnectTimeout, _time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, token);
+        try
+        {
+            await socket.ConnectAsync(endPoint, both.Token);
+        }
+        catch (Exception failure)
+        {
+            socket.Dispose();
+            throw failure is OperationCanceledException && !token.IsCancellationRequested ? new SocketException((int)SocketError.TimedOut) : failure;
+        }
+
+        try
+        {
+            return await OpenAsync(_sockets.Create(socket), isDialled: true, purpose, token);
+        }
+        catch (HandshakeException refusal)
+        {
+            Count(refusal);
+            throw;
+        }
+    }
+
+    private async Task<PeerLink> OpenAsync(ConnectionContext connection, bool isDialled, ConnectionPurpose purpose, CancellationToken token)
+    {
+        try
+        {
+            var (self, generation) = Table.Introduction(purpose);
+            var open = isDialled
+                ? await _handshake.DialAsync(connection, self, (peer, within) => Table.JudgeAsync(peer, isDialled: true, within), token)
+                : await _handshake.AcceptAsync(connection, self, (peer, within) => Table.JudgeAsync(peer, isDialled: false, within), token);
+            var link = new PeerLink(open, isDialled, _options, Counters, _handler!, _time, _log);
+            if (!Table.TryEnter(link, generation, out var told))
+            {
+                throw new HandshakeException(RefusalReason.Stopping, "this node stops or introduces itself anew", isByPeer: false, open.Peer);
+            }
+
+            _running.Add(RunAsync(link, told));
+            return link;
+        }
+        catch (Exception)
+        {
+            await CloseAsync(connection);
+            throw;
+        }
+    }
+
+    private async Task RunAsync(PeerLink link, Task told)
+    {
+        await told;
+        link.Ping();
+        await link.RunAsync();
+        Table.Leave(link);
+        link.Tell();
+    }
+
+    private static async Task CloseAsync(ConnectionContext connection)
+    {
+        connection.Abort();
+        await connection.DisposeAsync();
+    }
+
+    private static bool IsQuiet(RefusalReason reason) => reason is RefusalReason.Self or RefusalReason.Redundant or RefusalReason.Stopping;
+
+    private void Count(HandshakeException refusal)
+    {
+        if (!IsQuiet(refusal.Reason))
+        {
+            Counters.Refuse(refusal.Reason);
+        }
+    }
+
+    private void Say(HandshakeException refusal, string remote, string address)
+    {
+        var subject = refusal.Peer?.NodeId ?? address;
+        if (IsQuiet(refusal.Reason) || !_rarely.IsDue($"refused {refusal.Reason} here", subject))
+        {
+            return;
+        }
+
+        var peer = refusal.Peer is { } known ? $"{known.NodeId} at {remote}" : remote;
+        if (refusal.IsByPeer)
+        {
+            PortLog.RefusedByPeer(_log, peer, refusal.Message, refusal.Reason.ToString());
+        }
+        else
+        {
+            PortLog.Refused(_log, peer, refusal.Message, refusal.Reason.ToString());
+        }
+    }
+
+    /// <summary>Asks every peer at intervals whether it is there, and closes connections on which nothing comes.</summary>
+    private async Task WatchAsync()
+    {
+        using var timer = new PeriodicTimer(_options.PingInterval, _time);
+        var last = _time.GetTimestamp();
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stopping.Token))
+            {
+                var now = _time.GetTimestamp();
+                var wasStopped = _time.GetElapsedTime(last, now) > _options.PingInterval + (_options.SilenceMax / 2);
+                last = now;
+                foreach (var link in Table.Links)
+                {
+                    if (wasStopped)
+                    {
+                        link.Excuse();
+                    }
+                    else if (_time.GetElapsedTime(link.Heard, now) > _options.SilenceMax)
+                    {
+                        link.Close($"nothing has come from it for {_options.SilenceMax.TotalSeconds:0.#} s");
+                    }
+
+                    link.Ping();
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The transport stops.
+        }
+    }
+}
