@@ -1,7 +1,7 @@
 namespace Quorumail.Cluster.Health;
 
 /// <summary>CPU and memory of this process. Not thread-safe.</summary>
-internal sealed class ProcessLoad
+public sealed class ProcessLoad
 {
     private readonly TimeProvider _time;
     private readonly Func<TimeSpan> _processor;
@@ -18,6 +18,7 @@ internal sealed class ProcessLoad
     /// <param name="cores">Cores; null for the real number.</param>
     public ProcessLoad(TimeProvider time, double warning, Func<TimeSpan>? processor = null, int? cores = null)
     {
+        ArgumentNullException.ThrowIfNull(time);
         _time = time;
         _processor = processor ?? (static () => Environment.CpuUsage.TotalTime);
         _cores = cores ?? Environment.ProcessorCount;

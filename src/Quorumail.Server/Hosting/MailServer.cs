@@ -128,9 +128,13 @@ internal sealed class MailServer : IAsyncDisposable
         Recovered = queue.Count;
         _ = ReportFailureAsync(queue.Failed);
         _status.Open(
-            new QueueView(() => queue.Counts, queue.Messages, queue.Suspects, () => queue.CommitIndex, () => queue.AppliedIndex),
+            new QueueView(() => queue.Counts, queue.Messages, queue.Suspects, () => queue.CommitIndex, () => queue.AppliedIndex)
+            {
+                Term = () => queue.Term,
+            },
             () => queue.IsReady ? null : "the log can't commit",
             () => queue.Health.Reason);
+        _status.Open(new StandaloneView(queue.NodeId, _status, _clock));
     }
 
     private async Task StartDeliveryAsync(RecipientDirectory directory, CancellationToken token)

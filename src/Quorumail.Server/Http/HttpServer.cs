@@ -74,6 +74,8 @@ internal sealed class HttpServer : IAsyncDisposable
         });
         MapHealth(application, status);
         new QueueEndpoints(status, TimeProvider.System).Map(application);
+        new ClusterEndpoints(status).Map(application);
+        new StateEndpoints(status).Map(application);
         application.MapFallback(context => WriteErrorAsync(context, StatusCodes.Status404NotFound, "no such path"));
         try
         {
@@ -153,9 +155,11 @@ internal sealed class HttpServer : IAsyncDisposable
         }
 
         var process = new ProcessMetrics(status);
+        var cluster = new ClusterMetrics(status);
         application.MapGet("/metrics", (RequestDelegate)(context =>
         {
             process.Update();
+            cluster.Update();
             context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
             return Metrics.Registry.CollectAndExportAsTextAsync(context.Response.Body, context.RequestAborted);
         }));

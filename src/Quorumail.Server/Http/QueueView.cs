@@ -13,4 +13,8 @@ internal sealed record QueueView(
     Func<int, IReadOnlyList<QueuedMessage>> Messages,
     Func<int, IReadOnlyList<Suspect>> Suspects,
     Func<long> CommitIndex,
-    Func<long> AppliedIndex);
+    Func<long> AppliedIndex)
+{
+    /// <summary>Term of the replicated log.</summary>
+    public Func<long> Term { get; init; } = () => 0;
+}

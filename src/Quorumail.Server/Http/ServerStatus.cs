@@ -9,6 +9,7 @@ internal sealed class ServerStatus
     private readonly long _started;
     private volatile string? _phase = "starting";
     private volatile QueueView? _queue;
+    private volatile IClusterView? _cluster;
     private volatile Func<string?>[] _obstacles = [];
 
     public ServerStatus(TimeProvider clock)
@@ -27,6 +28,9 @@ internal sealed class ServerStatus
     /// <summary>The queue, or null before it is open.</summary>
     public QueueView? Queue => _queue;
 
+    /// <summary>The cluster, or null before it is known.</summary>
+    public IClusterView? Cluster => _cluster;
+
     /// <summary>Why no mail is accepted; empty when ready.</summary>
     public IReadOnlyList<string> NotReadyReasons()
     {
@@ -36,6 +40,11 @@ internal sealed class ServerStatus
         }
 
         var reasons = new List<string>();
+        if (_cluster?.Obstacle is { } obstruction)
+        {
+            reasons.Add(obstruction);
+        }
+
         foreach (var obstacle in _obstacles)
         {
             if (obstacle() is { } reason)
@@ -49,6 +58,9 @@ internal sealed class ServerStatus
 
     /// <summary>Enters a phase in which no mail is accepted; null: everything runs.</summary>
     public void SetPhase(string? phase) => _phase = phase;
+
+    /// <summary>Opens the view on the cluster; from now on its obstacle stands in the way of accepting mail.</summary>
+    public void Open(IClusterView cluster) => _cluster = cluster;
 
     /// <summary>Opens the view on the queue, with what may stand in the way of accepting mail from now on.</summary>
     public void Open(QueueView queue, params Func<string?>[] obstacles)

@@ -96,6 +96,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Index of the latest log entry that the queue has applied.</summary>
     public long AppliedIndex => _log.AppliedIndex;
 
+    /// <summary>The log's current term.</summary>
+    public long Term => _log.Term;
+
     /// <summary>Whether proposals can commit now.</summary>
     public bool IsReady => _log.IsReady && !Failed.IsCompleted;
 
