@@ -16,8 +16,8 @@ Random.Shared.NextBytes(command);
 Directory.CreateDirectory(directory);
 try
 {
-    await using RaftLog log = new(
-        new RaftLogOptions { NodeId = "bench", Directory = directory }, new NoState(), TimeProvider.System, NullLogger.Instance);
+    await using ClusterNode log = new(
+        new ClusterNodeOptions { NodeId = "bench", Directory = directory }, new NoState(), TimeProvider.System, NullLogger.Instance);
     await log.StartAsync(CancellationToken.None);
     await MeasureAsync(log, 10, TimeSpan.FromSeconds(1));
     Console.WriteLine($"{"proposers",9} {"commands/s",10} {"entries/s",9} {"p50 ms",7} {"p99 ms",7} {"CPU µs/command",14}");
@@ -31,7 +31,7 @@ finally
     Directory.Delete(directory, recursive: true);
 }
 
-async Task<string> MeasureAsync(RaftLog log, int count, TimeSpan duration)
+async Task<string> MeasureAsync(ClusterNode log, int count, TimeSpan duration)
 {
     long firstIndex = log.CommitIndex;
     TimeSpan cpu = Process.GetCurrentProcess().TotalProcessorTime;

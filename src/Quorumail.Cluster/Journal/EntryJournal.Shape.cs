@@ -155,6 +155,9 @@ public sealed partial class EntryJournal
         }
     }
 
+    /// <summary>Of a snapshot whose installation was begun and not ended; nothing if there is none.</summary>
+    internal JournalMark? Installing => JournalMark.Read(Path.Combine(_directory, InstallingName));
+
     /// <summary>Announces, durably, that the state is about to be replaced by a snapshot up to a mark.</summary>
     internal void PrepareRestart(JournalMark mark) => mark.Write(Path.Combine(_directory, InstallingName));
 

@@ -7,7 +7,7 @@ namespace Quorumail.Cluster.Journal;
 public static class JournalDump
 {
     /// <summary>Renders mark, segments and entries, in order.</summary>
-    /// <param name="directory">Of a <c>RaftLog</c>.</param>
+    /// <param name="directory">Of a <c>ClusterNode</c>.</param>
     /// <param name="firstIndex">Entries before it are left out.</param>
     /// <param name="describe">Renders a command of the application.</param>
     public static IEnumerable<string> Render(

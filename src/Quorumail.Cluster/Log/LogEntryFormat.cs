@@ -13,7 +13,7 @@ namespace Quorumail.Cluster.Log;
 ///  1      8   stamp: cluster time in milliseconds
 ///  9      4   number of commands
 /// 13          the commands, each:
-///         1   target: 0 the cluster's own, 1 the application's
+///         1   target: 0 the cluster's own, 1 the application's, 2 the shared state's
 ///         8   incarnation of the proposer
 ///         8   sequence of the proposer
 ///         4   length of the body
@@ -50,18 +50,6 @@ public static class LogEntryFormat
         return CommandHeaderSize + command.Body.Length;
     }
 
-    /// <summary>Gives the commands of a written entry rising sequence numbers.</summary>
-    public static void NumberCommands(Span<byte> entry, ulong firstSequence)
-    {
-        int count = BinaryPrimitives.ReadInt32LittleEndian(entry[9..]);
-        int offset = HeaderSize;
-        for (int i = 0; i < count; i++)
-        {
-            BinaryPrimitives.WriteUInt64LittleEndian(entry[(offset + 9)..], firstSequence + (ulong)i);
-            offset += CommandHeaderSize + BinaryPrimitives.ReadInt32LittleEndian(entry[(offset + 17)..]);
-        }
-    }
-
     /// <summary>Reads the stamp alone.</summary>
     /// <exception cref="LogFormatException">The entry is not of a version that this program reads.</exception>
     public static long ReadStamp(ReadOnlySpan<byte> entry)
@@ -88,7 +76,7 @@ public static class LogEntryFormat
             }
 
             int length = BinaryPrimitives.ReadInt32LittleEndian(span[(offset + 17)..]);
-            if (length < 0 || length > span.Length - offset - CommandHeaderSize || span[offset] > 1)
+            if (length < 0 || length > span.Length - offset - CommandHeaderSize || span[offset] > (byte)CommandTarget.Store)
             {
                 throw Malformed(span.Length, i);
             }
@@ -102,6 +90,24 @@ public static class LogEntryFormat
         }
 
         return count < 0 || offset != span.Length ? throw Malformed(span.Length, count) : stamp;
+    }
+
+    /// <summary>Whether bytes are that many commands one after the other, as in an entry.</summary>
+    public static bool AreCommands(ReadOnlyMemory<byte> bytes, int count)
+    {
+        ReadOnlySpan<byte> rest = bytes.Span;
+        for (; count > 0 && rest.Length >= CommandHeaderSize; count--)
+        {
+            int length = BinaryPrimitives.ReadInt32LittleEndian(rest[17..]);
+            if (length < 0 || length > rest.Length - CommandHeaderSize || rest[0] > (byte)CommandTarget.Store)
+            {
+                return false;
+            }
+
+            rest = rest[(CommandHeaderSize + length)..];
+        }
+
+        return count == 0 && rest.IsEmpty;
     }
 
     /// <summary>Renders an entry for people, one line for the entry and one for each command.</summary>
@@ -138,12 +144,19 @@ public static class LogEntryFormat
                 ? describe(command.Body)
                 : Convert.ToHexStringLower(command.Body.Span[..Math.Min(command.Body.Length, 64)]);
             text.Append(CultureInfo.InvariantCulture,
-                $"  {(command.Target == CommandTarget.Application ? "application" : "cluster")} {command.Incarnation}:{command.Sequence} bytes={command.Body.Length} {body}");
+                $"  {NameOf(command.Target)} {command.Incarnation}:{command.Sequence} bytes={command.Body.Length} {body}");
             text.AppendLine();
         }
 
         return text.ToString();
     }
+
+    private static string NameOf(CommandTarget target) => target switch
+    {
+        CommandTarget.Cluster => "cluster",
+        CommandTarget.Application => "application",
+        _ => "store",
+    };
 
     private static void CheckHeader(ReadOnlySpan<byte> entry)
     {

@@ -1,13 +1,16 @@
+using System.Runtime.InteropServices;
+
 namespace Quorumail.Cluster.Log;
 
 /// <summary>
-/// Applies committed entries to the state, in order and each once, and keeps the cluster's clock. Called by the log,
-/// one call at a time.
+/// Applies committed entries, in order and each once: every command to the state that it is for, unless it is a retry of
+/// one that was applied before. Keeps the cluster's clock. Called by the log, one call at a time.
 /// </summary>
-internal sealed class StateApplier(IReplicatedState state)
+internal sealed class StateApplier(ReplicatedStates states)
 {
     private readonly List<LoggedCommand> _commands = [];
-    private readonly List<ReadOnlyMemory<byte>> _bodies = [];
+    private readonly Group _application = new();
+    private readonly Group _store = new();
     private ReadOnlyMemory<byte>[] _answers = new ReadOnlyMemory<byte>[16];
     private long _appliedIndex;
     private long _lastStamp;
@@ -21,6 +24,9 @@ internal sealed class StateApplier(IReplicatedState state)
     /// <summary>Highest stamp applied.</summary>
     public long LastStamp => Volatile.Read(ref _lastStamp);
 
+    /// <summary>The commands of the entry that was applied last; valid until the next call.</summary>
+    public IReadOnlyList<LoggedCommand> Commands => _commands;
+
     /// <summary>Takes over what a snapshot or the state's own recovery says.</summary>
     public void StartAt(long index, long stamp)
     {
@@ -29,44 +35,142 @@ internal sealed class StateApplier(IReplicatedState state)
     }
 
     /// <summary>
-    /// Applies one entry; an entry that the state's own recovery already covers only moves the clock. Returns what the
-    /// state answered, a slot for each command of the application, valid until the next call.
+    /// Applies one entry; an entry that a state's own recovery already covers only moves the clock. Returns the answers, a
+    /// slot for each of <see cref="Commands"/>, valid until the next call.
     /// </summary>
     /// <exception cref="LogFormatException">The entry is of a version that this program can't read.</exception>
     public ReadOnlySpan<ReadOnlyMemory<byte>> Apply(long index, ReadOnlyMemory<byte> entry)
     {
+        _commands.Clear();
         if (entry.IsEmpty)
         {
+            lock (states.Cluster.Entry)
+            {
+                states.Cluster.AppliedUpTo(Math.Max(index, states.Cluster.AppliedIndex));
+            }
+
             Volatile.Write(ref _appliedIndex, index);
             return default;
         }
 
-        _commands.Clear();
-        _bodies.Clear();
         long stamp = Math.Max(LogEntryFormat.Read(entry, _commands), _lastStamp);
-        foreach (LoggedCommand command in _commands)
+        if (_answers.Length < _commands.Count)
         {
-            if (command.Target == CommandTarget.Application)
-            {
-                _bodies.Add(command.Body);
-            }
+            _answers = new ReadOnlyMemory<byte>[Math.Max(_commands.Count, 2 * _answers.Length)];
         }
 
-        if (_answers.Length < _bodies.Count)
-        {
-            _answers = new ReadOnlyMemory<byte>[Math.Max(_bodies.Count, 2 * _answers.Length)];
-        }
-
-        Span<ReadOnlyMemory<byte>> answers = _answers.AsSpan(0, _bodies.Count);
+        Span<ReadOnlyMemory<byte>> answers = _answers.AsSpan(0, _commands.Count);
         answers.Clear();
-        if (_bodies.Count > 0 && index > state.AppliedIndex)
+        lock (states.Cluster.Entry)
         {
-            state.Apply(index, stamp, _bodies, answers);
+            Apply(index, stamp, answers);
         }
 
         Volatile.Write(ref _lastStamp, stamp);
         Clock?.Applied(stamp);
         Volatile.Write(ref _appliedIndex, index);
         return answers;
+    }
+
+    private void Apply(long index, long stamp, Span<ReadOnlyMemory<byte>> answers)
+    {
+        // The cluster's state is behind the others after a restart, never ahead: what it does not judge, they have.
+        bool isNew = index > states.Cluster.AppliedIndex;
+        _application.Clear();
+        _store.Clear();
+        ReadOnlySpan<LoggedCommand> commands = CollectionsMarshal.AsSpan(_commands);
+        for (int i = 0; i < commands.Length; i++)
+        {
+            ref readonly LoggedCommand command = ref commands[i];
+            if (command.Sequence != 0 && isNew && !states.Cluster.TryBegin(command.Incarnation, command.Sequence, out answers[i]))
+            {
+                continue;
+            }
+
+            switch (command.Target)
+            {
+                case CommandTarget.Application:
+                    _application.Add(command.Body, i);
+                    break;
+                case CommandTarget.Store:
+                    _store.Add(command.Body, i);
+                    break;
+                case CommandTarget.Cluster when isNew:
+                    answers[i] = states.Cluster.Apply(command);
+                    break;
+                default:
+                    break;
+            }
+        }
+
+        _application.ApplyTo(states.Application, index, stamp, answers);
+        if (states.Store is { } store)
+        {
+            _store.ApplyTo(store, index, stamp, answers);
+        }
+
+        if (isNew)
+        {
+            Keep(commands, answers);
+            states.Cluster.AppliedUpTo(index);
+        }
+    }
+
+    private void Keep(ReadOnlySpan<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers)
+    {
+        for (int i = 0; i < commands.Length; i++)
+        {
+            if (commands[i].Sequence != 0 && !answers[i].IsEmpty)
+            {
+                states.Cluster.Answered(commands[i].Incarnation, commands[i].Sequence, answers[i]);
+            }
+        }
+    }
+
+    /// <summary>The commands of one entry that are for one state.</summary>
+    private sealed class Group
+    {
+        private readonly List<ReadOnlyMemory<byte>> _bodies = [];
+        private readonly List<int> _places = [];
+        private ReadOnlyMemory<byte>[] _answers = new ReadOnlyMemory<byte>[16];
+
+        public void Clear()
+        {
+            _bodies.Clear();
+            _places.Clear();
+        }
+
+        public void Add(ReadOnlyMemory<byte> body, int place)
+        {
+            _bodies.Add(body);
+            _places.Add(place);
+        }
+
+        public void ApplyTo(IReplicatedState state, long index, long stamp, Span<ReadOnlyMemory<byte>> answers)
+        {
+            if (_bodies.Count == 0 || index <= state.AppliedIndex)
+            {
+                return;
+            }
+
+            if (_bodies.Count == answers.Length)
+            {
+                state.Apply(index, stamp, _bodies, answers);
+                return;
+            }
+
+            if (_answers.Length < _bodies.Count)
+            {
+                _answers = new ReadOnlyMemory<byte>[Math.Max(_bodies.Count, 2 * _answers.Length)];
+            }
+
+            Span<ReadOnlyMemory<byte>> mine = _answers.AsSpan(0, _bodies.Count);
+            mine.Clear();
+            state.Apply(index, stamp, _bodies, mine);
+            for (int i = 0; i < mine.Length; i++)
+            {
+                answers[_places[i]] = mine[i];
+            }
+        }
     }
 }

@@ -16,10 +16,10 @@ internal sealed class MembershipFile : IClusterConfigurationStorage<EndPoint>
 {
     private readonly string _path;
     private readonly Lock _lock = new();
-    private Membership _members;
+    private MemberSet _members;
     private long _version;
 
-    private MembershipFile(string path, Membership members, long version)
+    private MembershipFile(string path, MemberSet members, long version)
     {
         _path = path;
         _members = members;
@@ -28,17 +28,43 @@ internal sealed class MembershipFile : IClusterConfigurationStorage<EndPoint>
 
     public event Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask>? ConfigurationChanged;
 
-    public IReadOnlySet<EndPoint> Members => _members.Members;
+    public IReadOnlySet<EndPoint> Members
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _members.Members;
+            }
+        }
+    }
 
-    /// <summary>Reads the file; founds a cluster of one member if there is none.</summary>
-    /// <exception cref="JournalException">The file is damaged.</exception>
-    public static MembershipFile Open(string path, EndPoint founder)
+    /// <summary>Index of the entry that set the members that were saved last.</summary>
+    public long Version
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _version;
+            }
+        }
+    }
+
+    /// <summary>Writes the first members of a log.</summary>
+    public static void Found(string path, IEnumerable<EndPoint> members)
+    {
+        MemberSet founders = new(members);
+        new MembershipFile(path, founders, 0).Write(founders, 0);
+    }
+
+    /// <summary>Reads the file.</summary>
+    /// <exception cref="JournalException">There is none, or it is damaged.</exception>
+    public static MembershipFile Read(string path)
     {
         if (!File.Exists(path))
         {
-            MembershipFile founded = new(path, new Membership([founder]), 0);
-            founded.Write(founded._members, 0);
-            return founded;
+            throw new JournalException($"{path} is missing. This node's disk counts as wiped.");
         }
 
         ReadOnlySpan<byte> bytes = File.ReadAllBytes(path);
@@ -47,7 +73,7 @@ internal sealed class MembershipFile : IClusterConfigurationStorage<EndPoint>
             throw new JournalException($"{path} is damaged. This node's disk counts as wiped.");
         }
 
-        return new MembershipFile(path, Membership.Decode(bytes[8..^8]), BinaryPrimitives.ReadInt64LittleEndian(bytes));
+        return new MembershipFile(path, MemberSet.Decode(bytes[8..^8]), BinaryPrimitives.ReadInt64LittleEndian(bytes));
     }
 
     public ValueTask<IClusterConfiguration<EndPoint>> LoadConfigurationAsync(CancellationToken token = default)
@@ -75,7 +101,7 @@ internal sealed class MembershipFile : IClusterConfigurationStorage<EndPoint>
             bytes = await configuration.ToByteArrayAsync(token: token);
         }
 
-        Membership members = Membership.Decode(bytes.Span);
+        MemberSet members = MemberSet.Decode(bytes.Span);
         lock (_lock)
         {
             if (configurationVersion <= _version)
@@ -104,7 +130,7 @@ internal sealed class MembershipFile : IClusterConfigurationStorage<EndPoint>
     {
     }
 
-    private void Write(Membership members, long version)
+    private void Write(MemberSet members, long version)
     {
         members.TryGetMemory(out ReadOnlyMemory<byte> encoded);
         byte[] bytes = new byte[16 + encoded.Length];

@@ -2,13 +2,17 @@ using System.Net;
 using DotNext.IO;
 using DotNext.Net.Cluster;
 using DotNext.Net.Cluster.Consensus.Raft;
+using Quorumail.Cluster.Journal;
+using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Raft;
 
-/// <summary>A member as the engine knows it. This node alone so far: nothing is ever sent to it.</summary>
-internal sealed class RaftMember(EndPoint endPoint, Func<RaftMember, bool> isLeader) : IRaftClusterMember, IDisposable
+/// <summary>A member as the engine knows it: this node, or one that is reached by frames.</summary>
+internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLearner = false) : IRaftClusterMember, IDisposable
 {
+    private readonly CancellationTokenSource _gone = new();
     private IRaftClusterMember.ReplicationState _state;
+    private SnapshotTransfer? _transfer;
 
     event Action<ClusterMemberStatusChangedEventArgs> IClusterMember.MemberStatusChanged
     {
@@ -19,40 +23,171 @@ internal sealed class RaftMember(EndPoint endPoint, Func<RaftMember, bool> isLea
     /// <summary>Logical: the node's name and the incarnation of its disk. Where it is dialled is the transport's business.</summary>
     public EndPoint EndPoint => endPoint;
 
-    public bool IsLeader => isLeader(this);
+    public string NodeId => endPoint.Host;
 
-    public bool IsRemote => false;
+    public int Incarnation => endPoint.Port;
 
-    public ClusterMemberStatus Status => ClusterMemberStatus.Available;
+    public bool IsLeader => ReferenceEquals(node.Leader, this);
+
+    public bool IsRemote => !endPoint.Equals(node.Self);
+
+    public ClusterMemberStatus Status => IsReachable ? ClusterMemberStatus.Available : ClusterMemberStatus.Unavailable;
+
+    /// <summary>Whether the right incarnation of it is connected.</summary>
+    public bool IsReachable => !IsRemote || node.Calls.IsConnected(NodeId, Incarnation);
+
+    /// <summary>Index up to which its log is the leader's, as far as this leader knows.</summary>
+    public long MatchedIndex { get; private set; }
+
+    /// <summary>When it answered last (timestamp of the clock); 0 if never.</summary>
+    public long LastContact { get; private set; }
 
     ref IRaftClusterMember.ReplicationState IRaftClusterMember.State => ref _state;
 
     public ValueTask<IReadOnlyDictionary<string, string>> GetMetadataAsync(bool refresh = false, CancellationToken token = default) =>
         ValueTask.FromResult<IReadOnlyDictionary<string, string>>(new Dictionary<string, string>(StringComparer.Ordinal));
 
-    public Task<bool> ResignAsync(CancellationToken token) => Task.FromResult(false);
+    public Task<bool> ResignAsync(CancellationToken token) => IsRemote ? Task.FromResult(false) : node.ResignHereAsync(token);
 
     public void Dispose()
     {
+        _gone.Cancel();
+        _transfer?.Dispose();
     }
 
-    Task<Result<bool>> IRaftClusterMember.VoteAsync(long term, long lastLogIndex, long lastLogTerm, CancellationToken token) =>
-        Task.FromResult(new Result<bool> { Term = term, Value = true });
+    /// <summary>Forgets what an earlier leadership knew of it.</summary>
+    public void Reset()
+    {
+        MatchedIndex = 0;
+        _transfer?.Dispose();
+        _transfer = null;
+    }
 
-    Task<Result<PreVoteResult>> IRaftClusterMember.PreVoteAsync(long term, long lastLogIndex, long lastLogTerm, CancellationToken token) =>
-        Task.FromResult(new Result<PreVoteResult> { Term = term, Value = PreVoteResult.Accepted });
+    async Task<Result<bool>> IRaftClusterMember.VoteAsync(long term, long lastLogIndex, long lastLogTerm, CancellationToken token)
+    {
+        if (!IsRemote)
+        {
+            node.VotingBegins(term, isPreVote: false);
+            return new Result<bool> { Term = term, Value = true };
+        }
 
-    Task<Result<ReplicationStatus>> IRaftClusterMember.AppendEntriesAsync<TEntry, TList>(
-        long term, TList entries, long prevLogIndex, long prevLogTerm, long commitIndex, CancellationToken token) =>
-        throw NotRemote();
+        Vote vote = await node.Elections.AskAsync(this, term, lastLogIndex, lastLogTerm, isPreVote: false, node.Members.Count, token);
+        return new Result<bool> { Term = vote.Term, Value = vote.IsGranted };
+    }
 
-    Task<Result<HeartbeatResult>> IRaftClusterMember.InstallSnapshotAsync(
-        long term, IRaftLogEntry snapshot, long snapshotIndex, IDataTransferObject configuration, long configurationVersion, CancellationToken token) =>
-        throw NotRemote();
+    async Task<Result<PreVoteResult>> IRaftClusterMember.PreVoteAsync(long term, long lastLogIndex, long lastLogTerm, CancellationToken token)
+    {
+        if (!IsRemote)
+        {
+            node.VotingBegins(term + 1, isPreVote: true);
+            return new Result<PreVoteResult> { Term = term, Value = PreVoteResult.Accepted };
+        }
 
-    Task<long?> IRaftClusterMember.SynchronizeAsync(long commitIndex, CancellationToken token) => throw NotRemote();
+        Vote vote = await node.Elections.AskAsync(this, term + 1, lastLogIndex, lastLogTerm, isPreVote: true, node.Members.Count, token);
+        return new Result<PreVoteResult>
+        {
+            Term = vote.Term,
+            Value = vote.IsGranted ? PreVoteResult.Accepted : PreVoteResult.RejectedByFollower,
+        };
+    }
 
-    ValueTask IRaftClusterMember.CancelPendingRequestsAsync() => ValueTask.CompletedTask;
+    async Task<Result<ReplicationStatus>> IRaftClusterMember.AppendEntriesAsync<TEntry, TList>(
+        long term, TList entries, long prevLogIndex, long prevLogTerm, long commitIndex, CancellationToken token)
+    {
+        IReadOnlyList<JournalEntry> content = entries is BoundedEntries bounded ? bounded.Entries : [];
+        if (content.Count != entries.Count)
+        {
+            throw new NotSupportedException("Entries that are not the journal's can't be sent.");
+        }
 
-    private static InvalidOperationException NotRemote() => new("The local member is written to directly, never over the wire.");
+        Result<ReplicationStatus> result = await AppendAsync(term, content, prevLogIndex, prevLogTerm, commitIndex, token);
+        if (result.Value.Result is HeartbeatResult.Replicated or HeartbeatResult.ReplicatedWithLeaderTerm)
+        {
+            MatchedIndex = Math.Max(MatchedIndex, prevLogIndex + content.Count);
+        }
+
+        if (entries is BoundedEntries { IsComplete: false } || result.Value.Result == HeartbeatResult.Rejected)
+        {
+            // The engine takes the median of what the first members to answer hold as committed. That is right only if each
+            // of them holds all that was asked for, so one that does not counts as alive and no more.
+            node.MemberLags(term);
+            if (result.Value.Result == HeartbeatResult.ReplicatedWithLeaderTerm)
+            {
+                result = result with { Value = result.Value with { Result = HeartbeatResult.Replicated } };
+            }
+        }
+
+        return result;
+    }
+
+    async Task<Result<HeartbeatResult>> IRaftClusterMember.InstallSnapshotAsync(
+        long term, IRaftLogEntry snapshot, long snapshotIndex, IDataTransferObject configuration, long configurationVersion, CancellationToken token)
+    {
+        if (_transfer is null || _transfer.IsOver(snapshotIndex, term))
+        {
+            _transfer?.Dispose();
+            configuration.TryGetMemory(out ReadOnlyMemory<byte> members);
+            _transfer = new SnapshotTransfer(
+                this, node, (SnapshotEntry)snapshot, term, members, configurationVersion, _gone.Token);
+        }
+
+        if (isLearner)
+        {
+            await _transfer.Completed.WaitAsync(token);
+        }
+
+        if (_transfer.Completed.IsCompleted)
+        {
+            bool isInstalled = await _transfer.Completed;
+            MatchedIndex = isInstalled ? Math.Max(MatchedIndex, snapshotIndex) : MatchedIndex;
+            node.MemberLags(term);
+            return new Result<HeartbeatResult> { Term = 0, Value = isInstalled ? HeartbeatResult.Replicated : HeartbeatResult.Rejected };
+        }
+
+        // The transfer takes its time beside this; meanwhile the member is told who leads, and counts as alive.
+        Result<ReplicationStatus> contact = await AppendAsync(term, [], snapshotIndex, snapshot.Term, 0, token);
+        return new Result<HeartbeatResult> { Term = contact.Term, Value = HeartbeatResult.Rejected };
+    }
+
+    async Task<long?> IRaftClusterMember.SynchronizeAsync(long commitIndex, CancellationToken token)
+    {
+        await Task.Yield();
+        throw new NotSupportedException("The engine's barrier does not ask whether the leader still leads; reads have one of our own.");
+    }
+
+    ValueTask IRaftClusterMember.CancelPendingRequestsAsync()
+    {
+        Reset();
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task<Result<ReplicationStatus>> AppendAsync(
+        long term, IReadOnlyList<JournalEntry> entries, long previousIndex, long previousTerm, long commitIndex, CancellationToken token)
+    {
+        using FrameWriter frame = AppendFrame.Write(Incarnation, term, entries, previousIndex, previousTerm, commitIndex);
+        ReadOnlyMemory<byte> body = await node.Calls.AskAsync(this, FrameType.Append, frame.Body, node.Timers.Append, token);
+        FrameReader answer = new(body);
+        FrameAnswer kind = (FrameAnswer)answer.Byte();
+        if (kind == FrameAnswer.Installing)
+        {
+            LastContact = node.Time.GetTimestamp();
+            return new Result<ReplicationStatus>
+            {
+                Term = answer.Long(),
+                Value = new ReplicationStatus { Result = HeartbeatResult.Rejected, LastIndex = previousIndex },
+            };
+        }
+
+        if (kind != FrameAnswer.Done)
+        {
+            throw new MemberUnavailableException(this, $"It answered {kind}.");
+        }
+
+        LastContact = node.Time.GetTimestamp();
+        return new Result<ReplicationStatus>
+        {
+            Term = answer.Long(),
+            Value = new ReplicationStatus { Result = (HeartbeatResult)answer.Byte(), LastIndex = answer.Long() },
+        };
+    }
 }

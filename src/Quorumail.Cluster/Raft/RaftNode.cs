@@ -1,49 +1,264 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
+using System.Threading.Channels;
 using DotNext.Net.Cluster;
 using DotNext.Net.Cluster.Consensus.Raft;
+using DotNext.Net.Cluster.Consensus.Raft.Membership;
 using Microsoft.Extensions.Logging;
+using Quorumail.Cluster.Journal;
 
 namespace Quorumail.Cluster.Raft;
 
-/// <summary>The engine with this node as its only member, which leads at once.</summary>
+/// <summary>The engine: terms, votes, commit, and the members that the log says there are.</summary>
 internal sealed class RaftNode : RaftCluster<RaftMember>
 {
-    private readonly RaftMember _self;
+    private readonly RaftTrail _trail;
+    private readonly MembershipFile _membership;
     private readonly ILogger _logger;
+    private readonly Channel<IClusterConfiguration<EndPoint>> _changes = Channel.CreateUnbounded<IClusterConfiguration<EndPoint>>();
+    private Task _following = Task.CompletedTask;
+    private int _installing;
 
     [SetsRequiredMembers]
-    public RaftNode(EndPoint self, RaftTrail trail, ILogger logger)
-        : base(new Timers())
+    public RaftNode(
+        DnsEndPoint self, ClusterTimers timers, RaftTrail trail, MembershipFile membership, MemberCalls calls, ElectionCalls elections, TimeProvider time, ILogger logger)
+        : base(new Configuration(timers))
     {
-        _self = new RaftMember(self, member => ReferenceEquals(Leader, member));
+        Self = self;
+        Timers = timers;
+        Calls = calls;
+        Elections = elections;
+        Time = time;
+        _trail = trail;
+        _membership = membership;
         _logger = logger;
         AuditTrail = trail;
     }
 
-    /// <summary>Whether this node leads.</summary>
-    public bool Leads => ReferenceEquals(Leader, _self);
+    /// <summary>This node as a member.</summary>
+    public DnsEndPoint Self { get; }
+
+    public ClusterTimers Timers { get; }
+
+    public MemberCalls Calls { get; }
+
+    public ElectionCalls Elections { get; }
+
+    public TimeProvider Time { get; }
+
+    public RaftTrail Trail => _trail;
+
+    /// <summary>Told that this node asks for votes: the term, and whether it only asks if it would get them.</summary>
+    public Action<long, bool>? Voting { get; set; }
+
+    /// <summary>Told when the members that the engine goes by have changed.</summary>
+    public Action? MembersChanged { get; set; }
+
+    /// <summary>Whether this node leads, as far as it knows.</summary>
+    public bool Leads => Leader is { IsRemote: false };
+
+    /// <summary>Whether this node leads and has committed an entry of its own term.</summary>
+    public bool LeadsCommitted
+    {
+        get
+        {
+            try
+            {
+                return Leads && !LeadershipToken.IsCancellationRequested;
+            }
+            catch (UnreachableException)
+            {
+                return false; // The engine has stopped for a failed disk.
+            }
+        }
+    }
 
     protected override ILogger Logger => _logger;
 
     public override async Task StartAsync(CancellationToken token = default)
     {
-        ConfigurationChangeScope scope = await ChangeConfigurationAsync(token);
-        scope.MarkAsAdded(_self);
-        await scope.DisposeAsync();
+        _membership.ConfigurationChanged += (members, _) =>
+        {
+            // Called by the applying thread, which must not wait for the engine's locks.
+            _changes.Writer.TryWrite(members);
+            return ValueTask.CompletedTask;
+        };
+        await FollowAsync(_membership.Members, token);
+        if (Members.Count == 1 && Members.First() is { IsRemote: false })
+        {
+            // A lone member is made leader without a vote, in the term that the disk holds. Without a term of its own,
+            // entries of two lives would look alike.
+            await AuditTrail.IncrementTermAsync(ClusterMemberId.FromEndPoint(Self), token);
+        }
 
-        // A lone member is made leader without a vote, in the term that the disk holds. Without a term of its own, entries
-        // of two lives would look alike.
-        await AuditTrail.IncrementTermAsync(ClusterMemberId.FromEndPoint(_self.EndPoint), token);
+        _following = FollowChangesAsync();
         await base.StartAsync(token);
         StartFollowing();
     }
 
-    private sealed class Timers : IClusterMemberConfiguration
+    public override async Task StopAsync(CancellationToken token = default)
     {
-        public double HeartbeatThreshold => 0.5;
+        _changes.Writer.TryComplete();
+        await base.StopAsync(token);
+        await _following;
+    }
 
-        public ElectionTimeout ElectionTimeout => new() { LowerValue = 1000, UpperValue = 2000 };
+    /// <summary>This node asks itself for its vote, which it always gives.</summary>
+    public void VotingBegins(long term, bool isPreVote)
+    {
+        Elections.AnswerSelf(term, isPreVote, Members.Count);
+        Voting?.Invoke(term, isPreVote);
+    }
+
+    /// <summary>A member has less than was asked for: it is sent more at once, not with the next heartbeat.</summary>
+    public void MemberLags(long term) => _ = ReplicateAgainAsync(term);
+
+    public Task<bool> ResignHereAsync(CancellationToken token) => ResignAsync(token).AsTask();
+
+    /// <summary>A candidate asks for this node's vote.</summary>
+    public async Task<(long Term, bool IsGranted)> AnswerElectionAsync(
+        DnsEndPoint candidate, long term, long lastIndex, long lastTerm, bool isPreVote, CancellationToken token)
+    {
+        ClusterMemberId sender = ClusterMemberId.FromEndPoint(candidate);
+        if (isPreVote)
+        {
+            Result<PreVoteResult> preVote = await PreVoteAsync(sender, term, lastIndex, lastTerm, 0, token);
+            return (preVote.Term, preVote.Value == PreVoteResult.Accepted);
+        }
+
+        Result<bool> vote = await VoteAsync(sender, term, lastIndex, lastTerm, 0, token);
+        return (vote.Term, vote.Value);
+    }
+
+    /// <summary>A leader sends entries, or a heartbeat. Gives the answer's frame.</summary>
+    public async ValueTask<ReadOnlyMemory<byte>> AnswerAppendAsync(DnsEndPoint leader, AppendFrame frame, CancellationToken token)
+    {
+        if (Volatile.Read(ref _installing) > 0)
+        {
+            using FrameWriter busy = new();
+            return busy.Byte((byte)FrameAnswer.Installing).Long(AuditTrail.Term).ToArray();
+        }
+
+        JournalMark mark = _trail.Mark;
+        AppendFrame known = frame.After(mark.Index, mark.Term);
+        Result<ReplicationStatus> result = await AppendEntriesAsync(
+            ClusterMemberId.FromEndPoint(leader), known.Term, known, known.PreviousIndex, known.PreviousTerm, known.CommitIndex, 0, token);
+
+        // What is committed is the leader's too, so it need not look for the place before that where the logs part.
+        long last = result.Value.Result == HeartbeatResult.Rejected
+            ? Math.Min(result.Value.LastIndex, _trail.CommitIndex)
+            : result.Value.LastIndex;
+        using FrameWriter answer = new();
+        return answer.Byte((byte)FrameAnswer.Done).Long(result.Term).Byte((byte)result.Value.Result).Long(last).ToArray();
+    }
+
+    /// <summary>Installs a snapshot that has been received whole.</summary>
+    public async Task<Result<HeartbeatResult>> InstallAsync(
+        DnsEndPoint leader, long term, StagedSnapshot snapshot, long index, MemberSet members, long version, CancellationToken token)
+    {
+        Interlocked.Increment(ref _installing);
+        try
+        {
+            Result<HeartbeatResult> result = index <= _trail.CommitIndex
+                ? new Result<HeartbeatResult> { Term = AuditTrail.Term, Value = HeartbeatResult.Replicated }
+                : await InstallSnapshotAsync(ClusterMemberId.FromEndPoint(leader), term, snapshot, index, 0, token);
+            if (result.Value != HeartbeatResult.Rejected)
+            {
+                await InstallConfigurationAsync(term, members, version, token);
+            }
+
+            return result;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _installing);
+        }
+    }
+
+    /// <summary>Adds a member after it has caught up; false if it has not, and is to be tried again.</summary>
+    public async Task<bool> TryAddAsync(DnsEndPoint address, int rounds, CancellationToken token)
+    {
+        using RaftMember learner = new(address, this, isLearner: true);
+        return await AddMemberAsync(learner, rounds, _membership, static member => member.EndPoint, token);
+    }
+
+    /// <summary>Removes a member; false if it was none.</summary>
+    public Task<bool> RemoveAsync(DnsEndPoint address, CancellationToken token) =>
+        RemoveMemberAsync(ClusterMemberId.FromEndPoint(address), _membership, static member => member.EndPoint, token);
+
+    private async Task ReplicateAgainAsync(long term)
+    {
+        await Task.Yield();
+        try
+        {
+            if (AuditTrail.Term == term)
+            {
+                await ForceReplicationAsync(LifecycleToken);
+            }
+        }
+        catch (Exception ended) when (ended is NotLeaderException or OperationCanceledException or ObjectDisposedException)
+        {
+            // Somebody else leads now, and sends what is needed.
+        }
+    }
+
+    private async Task FollowChangesAsync()
+    {
+        await foreach (IClusterConfiguration<EndPoint> change in _changes.Reader.ReadAllAsync(CancellationToken.None))
+        {
+            try
+            {
+                await FollowAsync(change.Members, LifecycleToken);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    private async Task FollowAsync(IReadOnlySet<EndPoint> wanted, CancellationToken token)
+    {
+        ConfigurationChangeScope scope = await ChangeConfigurationAsync(token);
+        try
+        {
+            HashSet<EndPoint> present = [];
+            foreach (RaftMember member in scope.Members.Values)
+            {
+                if (wanted.Contains(member.EndPoint))
+                {
+                    present.Add(member.EndPoint);
+                }
+                else
+                {
+                    scope.MarkAsRemoved(member);
+                }
+            }
+
+            foreach (DnsEndPoint added in wanted.Cast<DnsEndPoint>().Where(w => !present.Contains(w)))
+            {
+                scope.MarkAsAdded(new RaftMember(added, this));
+            }
+        }
+        finally
+        {
+            await scope.DisposeAsync();
+        }
+
+        _trail.IsAlone = Members is { Count: 1 } && Members.First() is { IsRemote: false };
+        MembersChanged?.Invoke();
+    }
+
+    private sealed class Configuration(ClusterTimers timers) : IClusterMemberConfiguration
+    {
+        public double HeartbeatThreshold => timers.Heartbeat / timers.ElectionLower;
+
+        public ElectionTimeout ElectionTimeout => new()
+        {
+            LowerValue = (int)timers.ElectionLower.TotalMilliseconds,
+            UpperValue = (int)timers.ElectionUpper.TotalMilliseconds,
+        };
 
         public bool Standby => false;
 

@@ -96,7 +96,14 @@ internal sealed partial class RaftTrail
         else
         {
             ReadOnlySpan<ReadOnlyMemory<byte>> answers = _applier.Apply(index, entry.Payload);
-            (entry.Context as ProposalBatch)?.Applied(index, answers);
+            if (entry.Context is ProposalBatch batch)
+            {
+                batch.Applied(index, entry.Term, Incarnation, _applier.Commands, answers);
+            }
+            else
+            {
+                ForeignApplied?.Invoke(index, entry.Term, _applier.Commands, answers);
+            }
         }
 
         Volatile.Write(ref _appliedIndex, index);
@@ -128,8 +135,8 @@ internal sealed partial class RaftTrail
         await Task.Yield();
         try
         {
-            long durable = await _state.FlushAsync(CancellationToken.None);
-            long forget = Math.Min(durable, index);
+            long durable = await _states.FlushAsync(CancellationToken.None);
+            long forget = Math.Min(Math.Min(durable, index), RetainedIndex());
             if (forget >= _journal.Mark.Index)
             {
                 _journal.Forget(new JournalMark(forget, _journal.TermOf(forget), stamp, durable), position);
@@ -138,6 +145,14 @@ internal sealed partial class RaftTrail
         catch (Exception problem)
         {
             Fail(problem);
+        }
+    }
+
+    private long RetainedIndex()
+    {
+        lock (_gate)
+        {
+            return _retained.Count == 0 ? long.MaxValue : _retained.Min(r => r.Index);
         }
     }
 

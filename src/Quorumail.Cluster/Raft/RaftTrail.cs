@@ -16,19 +16,24 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
 {
     private readonly RaftTrailOptions _options;
     private readonly EntryJournal _journal;
-    private readonly IReplicatedState _state;
+    private readonly ReplicatedStates _states;
     private readonly StateApplier _applier;
     private readonly Action<Exception> _failed;
 
     // Guards the indexes' waiters. An object, because the applying thread waits on it.
     private readonly object _gate = new();
     private readonly List<(long Index, TaskCompletionSource Waiter)> _waiters = [];
+    private readonly List<Retention> _retained = [];
+
+    // Held while entries are put at the end of the journal.
+    private readonly Lock _appending = new();
 
     // Held while the state is being changed: by the applying thread, or by the installation of a snapshot.
     private readonly SemaphoreSlim _applying = new(1);
     private readonly Thread _thread;
     private long _commitIndex;
     private long _appliedIndex;
+    private (long Index, long Term) _heardCommitted;
     private long _nextFlushIndex;
     private long _flushedBytes;
     private Task _flushing = Task.CompletedTask;
@@ -37,28 +42,40 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     private bool _stopping;
 
     public RaftTrail(
-        RaftTrailOptions options, EntryJournal journal, MembershipFile membership, IReplicatedState state, StateApplier applier, Action<Exception> failed)
+        RaftTrailOptions options, EntryJournal journal, MembershipFile membership, ReplicatedStates states, StateApplier applier, Action<Exception> failed)
         : base(new Options { Location = options.VoteDirectory, ChunkSize = 4096 }, IStateMachine.CreateNoOp())
     {
         Disk.Fsync.Directory(options.VoteDirectory);
         Disk.Fsync.Directory(Path.GetDirectoryName(Path.GetFullPath(options.VoteDirectory))!);
         _options = options;
         _journal = journal;
-        _state = state;
+        _states = states;
         _applier = applier;
         _failed = failed;
         ConfigurationStorage = membership;
         JournalMark mark = journal.Mark;
         applier.StartAt(mark.Index, mark.Stamp);
         _appliedIndex = mark.Index;
-        _commitIndex = Math.Max(mark.Index, Math.Min(state.AppliedIndex, journal.LastIndex));
+        _commitIndex = Math.Max(mark.Index, Math.Min(states.AppliedIndex, journal.LastIndex));
         _nextFlushIndex = mark.Index + options.SnapshotEntries;
         _thread = new Thread(ApplyUntilStopped) { IsBackground = true, Name = "apply" };
         _ = WatchJournalAsync();
     }
 
+    /// <summary>Told of each entry applied that another node's proposer, or an earlier leader of this log, wrote.</summary>
+    public ForeignEntryApplied? ForeignApplied { get; set; }
+
+    /// <summary>This node's incarnation: whose commands are answered here.</summary>
+    public ulong Incarnation { get; set; }
+
+    /// <summary>Whether this node is the only member: then its entries are applied where they were made durable.</summary>
+    public bool IsAlone { get; set; } = true;
+
     /// <summary>Index of the last entry known to be committed.</summary>
     public long CommitIndex => Volatile.Read(ref _commitIndex);
+
+    /// <summary>The point up to which the log has forgotten.</summary>
+    public JournalMark Mark => _journal.Mark;
 
     /// <summary>Index of the last entry of the log, committed or not.</summary>
     public new long LastEntryIndex => _journal.LastIndex;
@@ -80,7 +97,10 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     /// <summary>Commits up to an index, once this node's own disk holds it: the engine counts the leader before it has flushed.</summary>
     async ValueTask<long> IAuditTrail.CommitAsync(long endIndex, CancellationToken token)
     {
-        await _journal.WaitDurableAsync(endIndex, continueHere: true);
+        // With other members an entry is often durable here before it is committed, and applying must not hold up the
+        // heartbeats, so it is left to its own thread.
+        bool here = IsAlone;
+        await _journal.WaitDurableAsync(endIndex, continueHere: here);
         long count;
         lock (_gate)
         {
@@ -91,7 +111,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             }
 
             Volatile.Write(ref _commitIndex, endIndex);
-            if (!_journal.IsOnWriter)
+            if (!here || !_journal.IsOnWriter)
             {
                 Monitor.Pulse(_gate);
                 return count;
@@ -114,12 +134,13 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         if (entry is ProposalEntry proposal)
         {
             proposal.TryGetMemory(out ReadOnlyMemory<byte> content);
-            long index = _journal.Append(proposal.Term, RecordKind.Commands, content.Span, proposal.Batch);
+            long index = AppendOwn(proposal.Term, RecordKind.Commands, content.Span, proposal.Batch);
             proposal.IsAppended = true;
             return index;
         }
 
-        return await AppendForeignAsync(entry, token);
+        ReadOnlyMemory<byte> foreign = await ContentAsync(entry, token);
+        return AppendOwn(entry.Term, KindOf(entry), foreign.Span, null);
     }
 
     async ValueTask IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(TEntry entry, long startIndex, CancellationToken token)
@@ -154,7 +175,39 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         if (index > startIndex)
         {
             await _journal.WaitDurableAsync(Math.Min(index - 1, _journal.LastIndex));
+            CommitHeard();
         }
+    }
+
+    /// <summary>Keeps everything after an index from being forgotten until the result is disposed of.</summary>
+    public IDisposable Retain(long index)
+    {
+        Retention retention = new(this, index);
+        lock (_gate)
+        {
+            _retained.Add(retention);
+        }
+
+        return retention;
+    }
+
+    /// <summary>
+    /// The leader says that an entry is committed. If this log holds it, by index and term, then it holds everything before
+    /// it too (log matching), and need not wait for the next heartbeat to say so.
+    /// </summary>
+    public void HearCommitted(long index, long term)
+    {
+        lock (_gate)
+        {
+            if (index <= _heardCommitted.Index)
+            {
+                return;
+            }
+
+            _heardCommitted = (index, term);
+        }
+
+        CommitHeard();
     }
 
     /// <summary>Reads entries, bounded: the engine asks for a follower's whole backlog in one message.</summary>
@@ -177,18 +230,17 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
 
         if (startIndex > mark.Index)
         {
-            IRaftLogEntry[] entries = [.. _journal
-                .ReadCopies(startIndex, endIndex, _options.MaxReadBytes, _options.MaxReadEntries)
-                .Select(e => new JournalLogEntry(e.Term, e.Kind, e.Payload))];
-            if (entries.Length > 0)
+            List<JournalEntry> entries = _journal.ReadCopies(startIndex, endIndex, _options.MaxReadBytes, _options.MaxReadEntries);
+            if (entries.Count > 0)
             {
-                return await reader.ReadAsync<IRaftLogEntry, IRaftLogEntry[]>(entries, null, token);
+                BoundedEntries bounded = new(entries, isComplete: entries[^1].Index == endIndex);
+                return await reader.ReadAsync<IRaftLogEntry, BoundedEntries>(bounded, null, token);
             }
 
             mark = _journal.Mark;
         }
 
-        SnapshotEntry snapshot = new(mark, _state, _applier);
+        SnapshotEntry snapshot = new(mark, _states, _applier);
         return await reader.ReadAsync<IRaftLogEntry, IRaftLogEntry[]>([snapshot], mark.Index, token);
     }
 
@@ -226,11 +278,16 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         where TEntry : IRaftLogEntry =>
         entry.IsConfiguration ? RecordKind.Configuration : RecordKind.Commands;
 
-    private async ValueTask<long> AppendForeignAsync<TEntry>(TEntry entry, CancellationToken token)
-        where TEntry : IRaftLogEntry
+    // The engine lets a leader append without a lock, so it may have been followed by another one meanwhile. Its entries
+    // must not slip in between those of its successor.
+    private long AppendOwn(long term, RecordKind kind, ReadOnlySpan<byte> content, ProposalBatch? batch)
     {
-        ReadOnlyMemory<byte> content = await ContentAsync(entry, token);
-        return _journal.Append(entry.Term, KindOf(entry), content.Span);
+        lock (_appending)
+        {
+            return ((IPersistentState)this).Term == term
+                ? _journal.Append(term, kind, content, batch)
+                : throw new TermPassedException($"Term {term} is over.");
+        }
     }
 
     private async ValueTask PutAsync<TEntry>(TEntry entry, long index, CancellationToken token)
@@ -246,19 +303,22 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             throw new InvalidOperationException($"Entry {index} is committed already.");
         }
 
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(index, _journal.LastIndex + 1);
-        if (index <= _journal.LastIndex)
+        ReadOnlyMemory<byte> content = await ContentAsync(entry, token);
+        lock (_appending)
         {
-            if (_journal.TermOf(index) == entry.Term)
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(index, _journal.LastIndex + 1);
+            if (index <= _journal.LastIndex)
             {
-                return; // Same index and term: the same entry, sent again.
+                if (_journal.TermOf(index) == entry.Term)
+                {
+                    return; // Same index and term: the same entry, sent again.
+                }
+
+                _journal.TruncateAfter(index - 1);
             }
 
-            _journal.TruncateAfter(index - 1);
+            _journal.Append(entry.Term, KindOf(entry), content.Span);
         }
-
-        ReadOnlyMemory<byte> content = await ContentAsync(entry, token);
-        _journal.Append(entry.Term, KindOf(entry), content.Span);
     }
 
     private async Task InstallSnapshotAsync<TEntry>(TEntry snapshot, long index, CancellationToken token)
@@ -269,37 +329,64 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             throw new InvalidOperationException($"Entry {index} is committed already; a snapshot up to it is of no use.");
         }
 
-        FileStream staged = new(
-            Path.Combine(_options.VoteDirectory, "incoming.snapshot"),
-            new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.ReadWrite, Options = FileOptions.DeleteOnClose | FileOptions.Asynchronous });
-        await using (staged)
+        if (snapshot is StagedSnapshot staged)
         {
-            await snapshot.WriteToAsync(staged, 64 << 10, token);
-            await staged.FlushAsync(token);
-            (long stateIndex, long stamp, long length) = await SnapshotFormat.CheckAsync(staged, token);
-            JournalMark mark = new(index, snapshot.Term, stamp, Math.Max(index, stateIndex));
-            await _applying.WaitAsync(token);
-            try
-            {
-                await _flushing;
-                staged.SetLength(length);
-                _journal.PrepareRestart(mark);
-                await _state.LoadSnapshotAsync(staged, mark.StateIndex, CancellationToken.None);
-                _journal.Restart(mark);
-                MoveTo(mark);
-            }
-            catch (Exception problem)
-            {
-                Fail(problem);
-                throw;
-            }
-            finally
-            {
-                _applying.Release();
-            }
+            await InstallAsync(staged.File, index, snapshot.Term, token);
+            return;
+        }
+
+        FileStream file = StagedSnapshot.Create(StagedSnapshot.PathIn(_options.VoteDirectory));
+        await using (file)
+        {
+            await snapshot.WriteToAsync(file, 64 << 10, token);
+            await InstallAsync(file, index, snapshot.Term, token);
+        }
+
+        File.Delete(StagedSnapshot.PathIn(_options.VoteDirectory));
+    }
+
+    private async Task InstallAsync(FileStream staged, long index, long term, CancellationToken token)
+    {
+        await staged.FlushAsync(token);
+        Disk.Fsync.File(staged.SafeFileHandle);
+        (long stateIndex, long stamp, _) = await SnapshotFormat.CheckAsync(staged, token);
+        JournalMark mark = new(index, term, stamp, Math.Max(index, stateIndex));
+        await _applying.WaitAsync(token);
+        try
+        {
+            // If this is interrupted, the next start does it again from the staged file.
+            await _flushing;
+            _journal.PrepareRestart(mark);
+            await _states.LoadSnapshotAsync(staged, CancellationToken.None);
+            _journal.Restart(mark);
+            MoveTo(mark);
+        }
+        catch (Exception problem)
+        {
+            Fail(problem);
+            throw;
+        }
+        finally
+        {
+            _applying.Release();
         }
 
         CompleteWaiters();
+    }
+
+    private void CommitHeard()
+    {
+        lock (_gate)
+        {
+            (long index, long term) = _heardCommitted;
+            if (index <= _commitIndex || index > _journal.DurableIndex || _journal.TermOf(index) != term)
+            {
+                return;
+            }
+
+            Volatile.Write(ref _commitIndex, index);
+            Monitor.Pulse(_gate);
+        }
     }
 
     private void MoveTo(JournalMark mark)
@@ -310,6 +397,19 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             Volatile.Write(ref _commitIndex, mark.Index);
             Volatile.Write(ref _appliedIndex, mark.Index);
             _nextFlushIndex = mark.Index + _options.SnapshotEntries;
+        }
+    }
+
+    private sealed class Retention(RaftTrail trail, long index) : IDisposable
+    {
+        public long Index => index;
+
+        public void Dispose()
+        {
+            lock (trail._gate)
+            {
+                trail._retained.Remove(this);
+            }
         }
     }
 }

@@ -7,4 +7,4 @@ namespace Quorumail.Cluster.Raft;
 /// <param name="MaxReadBytes">Bytes of one message to a follower, unless one entry has more.</param>
 /// <param name="MaxReadEntries">Entries of one message to a follower.</param>
 internal sealed record RaftTrailOptions(
-    string VoteDirectory, int SnapshotEntries, long SnapshotBytes, long MaxReadBytes = 4 << 20, int MaxReadEntries = 4096);
+    string VoteDirectory, int SnapshotEntries, long SnapshotBytes, long MaxReadBytes = 768 << 10, int MaxReadEntries = 4096);

@@ -8,9 +8,12 @@ using Quorumail.Cluster.Log;
 namespace Quorumail.Cluster.Raft;
 
 /// <summary>What stands for the forgotten part of the log. Its contents are made only when a member that lags reads them.</summary>
-internal sealed class SnapshotEntry(JournalMark mark, IReplicatedState state, StateApplier applier) : IRaftLogEntry
+internal sealed class SnapshotEntry(JournalMark mark, ReplicatedStates states, StateApplier applier) : IRaftLogEntry
 {
     public long Term => mark.Term;
+
+    /// <summary>The last entry that it stands for.</summary>
+    public long Index => mark.Index;
 
     public long? Length => null;
 
@@ -24,7 +27,7 @@ internal sealed class SnapshotEntry(JournalMark mark, IReplicatedState state, St
         HashingStream<TWriter> stream = new(writer);
         await using (stream)
         {
-            long index = await state.SaveSnapshotAsync(stream, token);
+            long index = await states.SaveSnapshotAsync(stream, token);
             await writer.Invoke(SnapshotFormat.Trailer(index, applier.LastStamp, stream.Hash), token);
         }
     }

@@ -26,7 +26,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 
     private readonly Database _database;
     private readonly ReplicatedQueue _state;
-    private readonly RaftLog _log;
+    private readonly ClusterNode _log;
     private readonly QueueIdSource _ids;
     private readonly Retractions _retractions;
     private readonly ILogger _logger;
@@ -35,7 +35,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     private Task _sweeping = Task.CompletedTask;
 
     private MailQueue(
-        Database database, BodyStore bodies, ReplicatedQueue state, RaftLog log, string nodeId,
+        Database database, BodyStore bodies, ReplicatedQueue state, ClusterNode log, string nodeId,
         MailQueueOptions options, TimeProvider time, ILogger logger)
     {
         _database = database;
@@ -113,19 +113,18 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         var database = Database.Open(options.Database, time, loggers.CreateLogger("storage"));
         ReplicatedQueue? state = null;
-        RaftLog? log = null;
+        ClusterNode? log = null;
         MailQueue? queue = null;
         try
         {
             var bodies = new BodyStore(database);
             var nodeId = ReadOrWriteNodeId(database, options.NodeId);
             state = new ReplicatedQueue(database, bodies, options.WriteBehind, time);
-            log = new RaftLog(
-                new RaftLogOptions
+            log = new ClusterNode(
+                new ClusterNodeOptions
                 {
                     NodeId = nodeId,
                     Directory = Path.Combine(database.Path, "log"),
-                    Incarnation = Incarnation,
                 },
                 state, time, loggers.CreateLogger("log"), database.Journal);
             await log.StartAsync(token);

@@ -28,7 +28,7 @@ public sealed class KillTests : IDisposable
         }
 
         FileState state = new(_directory["state"]);
-        await using RaftLog log = KilledProposer.Create(_directory.Path, state);
+        await using ClusterNode log = KilledProposer.Create(_directory.Path, state);
         await log.StartAsync(Token);
 
         Assert.True(state.Numbers.Count == state.Numbers.Distinct().Count(), $"seed {seed}: applied twice");

@@ -13,7 +13,7 @@ internal static class KilledProposer
     public static async Task<int> RunAsync(string directory, int first)
     {
         FileState state = new(Path.Combine(directory, "state"));
-        RaftLog log = Create(directory, state);
+        ClusterNode log = Create(directory, state);
         await log.StartAsync(CancellationToken.None);
         int next = first;
         await Task.WhenAll(Enumerable.Range(0, Proposers).Select(_ => Task.Run(async () =>
@@ -33,8 +33,8 @@ internal static class KilledProposer
         return 1;
     }
 
-    public static RaftLog Create(string directory, FileState state) => new(
-        new RaftLogOptions
+    public static ClusterNode Create(string directory, FileState state) => new(
+        new ClusterNodeOptions
         {
             NodeId = "node1",
             Directory = Path.Combine(directory, "log"),

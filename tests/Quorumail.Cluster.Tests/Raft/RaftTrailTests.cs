@@ -69,7 +69,7 @@ public sealed class RaftTrailTests : IDisposable
     public async Task The_state_never_sees_a_configuration_and_the_members_survive_a_restart()
     {
         DnsEndPoint other = new("node2", 7);
-        Membership members = new([Self, other]);
+        MemberSet members = new([Self, other]);
         await using (Node node = await Node.OpenAsync(_directory["a"]))
         {
             long index = await node.Trail.AppendAsync(Entry(1, 1), Token);
@@ -202,7 +202,7 @@ public sealed class RaftTrailTests : IDisposable
     {
         byte[] content = new byte[LogEntryFormat.HeaderSize + LogEntryFormat.CommandHeaderSize + command.Length];
         LogEntryFormat.WriteHeader(content, 1, 1);
-        LogEntryFormat.WriteCommand(content.AsSpan(LogEntryFormat.HeaderSize), new LoggedCommand(CommandTarget.Application, 1, 1, command));
+        LogEntryFormat.WriteCommand(content.AsSpan(LogEntryFormat.HeaderSize), new LoggedCommand(CommandTarget.Application, 1, 0, command));
         return content;
     }
 
@@ -237,7 +237,7 @@ public sealed class RaftTrailTests : IDisposable
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 
-    private sealed class Configuration(long term, Membership members) : IRaftLogEntry
+    private sealed class Configuration(long term, MemberSet members) : IRaftLogEntry
     {
         public long Term => term;
 
@@ -294,11 +294,18 @@ public sealed class RaftTrailTests : IDisposable
         public static async Task<Node> OpenAsync(string directory, int snapshotEntries = 1_000_000)
         {
             MemoryState state = new();
-            MembershipFile members = MembershipFile.Open(Path.Combine(Directory.CreateDirectory(directory).FullName, "members"), Self);
+            string file = Path.Combine(Directory.CreateDirectory(directory).FullName, "members");
+            if (!File.Exists(file))
+            {
+                MembershipFile.Found(file, [Self]);
+            }
+
+            MembershipFile members = MembershipFile.Read(file);
+            ReplicatedStates states = new(new ClusterState(null), state);
             EntryJournal journal = EntryJournal.Open(Path.Combine(directory, "journal"), SegmentBytes);
             journal.Begin(0);
             RaftTrailOptions options = new(Path.Combine(directory, "vote"), snapshotEntries, long.MaxValue, MaxReadBytes, MaxReadEntries);
-            RaftTrail trail = new(options, journal, members, state, new StateApplier(state), _ => { });
+            RaftTrail trail = new(options, journal, members, states, new StateApplier(states), _ => { });
             await ((IAuditTrail)trail).InitializeAsync(Token);
             return new Node(trail, journal, members, state);
         }
@@ -335,7 +342,16 @@ public sealed class RaftTrailTests : IDisposable
 
         public long CommitIndex => _trail.LastCommittedEntryIndex;
 
-        public ValueTask<long> AppendAsync(IRaftLogEntry entry, CancellationToken token) => _trail.AppendAsync(entry, token);
+        public async ValueTask<long> AppendAsync(IRaftLogEntry entry, CancellationToken token)
+        {
+            IAuditTrail<IRaftLogEntry> trail = _trail;
+            if (trail is IPersistentState state && state.Term < entry.Term)
+            {
+                await state.UpdateTermAsync(entry.Term, resetLastVote: true, token); // As an election does.
+            }
+
+            return await trail.AppendAsync(entry, token);
+        }
 
         public ValueTask AppendAsync(IRaftLogEntry entry, long index, CancellationToken token) => _trail.AppendAsync(entry, index, token);
 

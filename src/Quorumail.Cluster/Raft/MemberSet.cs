@@ -13,14 +13,14 @@ namespace Quorumail.Cluster.Raft;
 /// number of members (4), and for each the incarnation (4), the length of the name (2) and the name in UTF-8; sorted, so
 /// that equal sets are equal bytes.
 /// </summary>
-internal sealed class Membership : IClusterConfiguration<EndPoint>
+internal sealed class MemberSet : IClusterConfiguration<EndPoint>
 {
     private const byte Version = 1;
 
     private readonly ImmutableHashSet<EndPoint> _members;
     private readonly byte[] _bytes;
 
-    public Membership(IEnumerable<EndPoint> members)
+    public MemberSet(IEnumerable<EndPoint> members)
     {
         _members = [.. members];
         _bytes = Encode();
@@ -34,7 +34,7 @@ internal sealed class Membership : IClusterConfiguration<EndPoint>
 
     /// <summary>Reads what <see cref="TryGetMemory"/> gives.</summary>
     /// <exception cref="LogFormatException">It is not of a version that this program reads, or damaged.</exception>
-    public static Membership Decode(ReadOnlySpan<byte> bytes)
+    public static MemberSet Decode(ReadOnlySpan<byte> bytes)
     {
         try
         {
@@ -54,7 +54,7 @@ internal sealed class Membership : IClusterConfiguration<EndPoint>
                 bytes = bytes[(6 + length)..];
             }
 
-            return new Membership(members);
+            return new MemberSet(members);
         }
         catch (Exception damage) when (damage is ArgumentException or IndexOutOfRangeException)
         {
@@ -63,10 +63,10 @@ internal sealed class Membership : IClusterConfiguration<EndPoint>
     }
 
     public IClusterConfiguration<EndPoint> Add(EndPoint address) =>
-        _members.Contains(address) ? this : new Membership(_members.Add(address));
+        _members.Contains(address) ? this : new MemberSet(_members.Add(address));
 
     public IClusterConfiguration<EndPoint> Remove(EndPoint address) =>
-        _members.Contains(address) ? new Membership(_members.Remove(address)) : this;
+        _members.Contains(address) ? new MemberSet(_members.Remove(address)) : this;
 
     public bool TryGetMemory(out ReadOnlyMemory<byte> memory)
     {

@@ -5,7 +5,7 @@ using Quorumail.Cluster.Raft;
 
 namespace Quorumail.Cluster.Tests.Raft;
 
-public sealed class RaftLogTests : IDisposable
+public sealed class LoneNodeTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
 
@@ -17,7 +17,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task A_proposal_is_applied_once_and_answered()
     {
         MemoryState state = new();
-        await using RaftLog log = await StartAsync(state);
+        await using ClusterNode log = await StartAsync(state);
 
         ProposalResult result = await log.ProposeAsync(Command(7), Token);
 
@@ -32,7 +32,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task Commands_of_one_proposer_are_applied_in_order()
     {
         MemoryState state = new();
-        await using RaftLog log = await StartAsync(state);
+        await using ClusterNode log = await StartAsync(state);
 
         for (int i = 0; i < 200; i++)
         {
@@ -46,7 +46,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task A_restart_applies_what_was_acknowledged_exactly_once()
     {
         MemoryState state = new();
-        await using (RaftLog log = await StartAsync(state))
+        await using (ClusterNode log = await StartAsync(state))
         {
             await Task.WhenAll(Enumerable.Range(0, 500).Select(i => log.ProposeAsync(Command(i), Token).AsTask()));
         }
@@ -54,13 +54,13 @@ public sealed class RaftLogTests : IDisposable
         MemoryState again = state.Reopen();
         Assert.Equal(0, again.Count);
         long term;
-        await using (RaftLog log = await StartAsync(again))
+        await using (ClusterNode log = await StartAsync(again))
         {
             term = log.Term;
             Assert.Equal(500, again.Count);
         }
 
-        await using (RaftLog log = await StartAsync(again))
+        await using (ClusterNode log = await StartAsync(again))
         {
             Assert.Equal(500, again.Count);
             Assert.True(log.Term > term);
@@ -71,7 +71,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task Commands_that_wait_together_share_entries()
     {
         MemoryState state = new();
-        await using RaftLog log = await StartAsync(state);
+        await using ClusterNode log = await StartAsync(state);
         long before = log.CommitIndex;
 
         await Task.WhenAll(Enumerable.Range(0, 5000).Select(i => log.ProposeAsync(Command(i), Token).AsTask()));
@@ -84,7 +84,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task What_is_not_durable_in_the_state_is_applied_again_after_a_restart_and_the_rest_is_not()
     {
         MemoryState state = new();
-        await using (RaftLog log = await StartAsync(state, o => o with { SnapshotEntries = 10 }))
+        await using (ClusterNode log = await StartAsync(state, o => o with { SnapshotEntries = 10 }))
         {
             for (int i = 0; i < 95; i++)
             {
@@ -94,7 +94,7 @@ public sealed class RaftLogTests : IDisposable
 
         MemoryState again = state.Reopen();
         Assert.InRange(again.Count, 80, 94);
-        await using (RaftLog log = await StartAsync(again, o => o with { SnapshotEntries = 10 }))
+        await using (ClusterNode log = await StartAsync(again, o => o with { SnapshotEntries = 10 }))
         {
             Assert.Equal(Enumerable.Range(0, 95).Select(Command), again.Applied.Select(a => a.Command));
         }
@@ -104,7 +104,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task An_exception_out_of_the_state_stops_the_log_and_says_why()
     {
         MemoryState state = new() { Poison = Command(13) };
-        await using RaftLog log = await StartAsync(state);
+        await using ClusterNode log = await StartAsync(state);
         await log.ProposeAsync(Command(1), Token);
 
         ProposalResult poisoned = await log.ProposeAsync(Command(13), Token);
@@ -120,7 +120,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task A_disk_that_fails_stops_the_log_and_no_proposal_hangs()
     {
         MemoryState state = new();
-        await using RaftLog log = await StartAsync(state, o => o with { SegmentBytes = 64 << 10, MaxEntryBytes = 16 << 10 });
+        await using ClusterNode log = await StartAsync(state, o => o with { SegmentBytes = 64 << 10, MaxEntryBytes = 16 << 10 });
         await log.ProposeAsync(Command(1), Token);
         Directory.Delete(_directory["journal"], recursive: true); // No further segment can be created.
 
@@ -141,9 +141,9 @@ public sealed class RaftLogTests : IDisposable
         using SmallDisk? disk = SmallDisk.TryMount(_directory["disk"], "1m");
         Assert.SkipWhen(disk is null, "A file system of limited size can only be mounted by root.");
         MemoryState state = new();
-        RaftLogOptions options = new() { NodeId = "node1", Directory = Path.Combine(disk.Path, "log"), SegmentBytes = 256 << 10, MaxEntryBytes = 16 << 10 };
+        ClusterNodeOptions options = new() { NodeId = "node1", Directory = Path.Combine(disk.Path, "log"), SegmentBytes = 256 << 10, MaxEntryBytes = 16 << 10 };
         int applied = 0;
-        await using (RaftLog log = new(options, state, TimeProvider.System, NullLogger.Instance))
+        await using (ClusterNode log = new(options, state, TimeProvider.System, NullLogger.Instance))
         {
             await log.StartAsync(Token);
             while ((await log.ProposeAsync(new byte[10_000], Token)).Outcome == ProposalOutcome.Applied)
@@ -157,7 +157,7 @@ public sealed class RaftLogTests : IDisposable
 
         disk.Grow("8m");
         MemoryState again = state.Reopen();
-        await using (RaftLog log = new(options, again, TimeProvider.System, NullLogger.Instance))
+        await using (ClusterNode log = new(options, again, TimeProvider.System, NullLogger.Instance))
         {
             await log.StartAsync(Token);
             Assert.InRange(again.Count, applied, applied + 1);
@@ -169,7 +169,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task Cancelling_ends_the_waiting_as_unknown_and_takes_nothing_back()
     {
         MemoryState state = new();
-        await using RaftLog log = await StartAsync(state);
+        await using ClusterNode log = await StartAsync(state);
         using CancellationTokenSource cancelled = new();
         await cancelled.CancelAsync();
 
@@ -184,7 +184,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task A_command_that_is_too_large_or_one_too_many_is_refused()
     {
         MemoryState state = new();
-        await using RaftLog log = await StartAsync(state, o => o with { MaxWaitingCommands = 3 });
+        await using ClusterNode log = await StartAsync(state, o => o with { MaxWaitingCommands = 3 });
 
         Assert.Equal(ProposalOutcome.Refused, (await log.ProposeAsync(new byte[(1 << 20) + 1], Token)).Outcome);
         ProposalResult[] results = await Task.WhenAll(Enumerable.Range(0, 1000).Select(i => log.ProposeAsync(Command(i), Token).AsTask()));
@@ -196,7 +196,7 @@ public sealed class RaftLogTests : IDisposable
     [Fact]
     public async Task A_proposal_before_the_start_or_after_the_stop_is_refused()
     {
-        RaftLog log = new(new RaftLogOptions { NodeId = "node1", Directory = _directory.Path }, new MemoryState(), TimeProvider.System, NullLogger.Instance);
+        ClusterNode log = new(new ClusterNodeOptions { NodeId = "node1", Directory = _directory.Path }, new MemoryState(), TimeProvider.System, NullLogger.Instance);
         Assert.Equal(ProposalOutcome.Refused, (await log.ProposeAsync(Command(1), Token)).Outcome);
         await log.StartAsync(Token);
         await log.DisposeAsync();
@@ -228,7 +228,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task A_state_that_is_older_than_the_log_keeps_the_node_from_starting()
     {
         MemoryState state = new();
-        await using (RaftLog log = await StartAsync(state, o => o with { SnapshotEntries = 10 }))
+        await using (ClusterNode log = await StartAsync(state, o => o with { SnapshotEntries = 10 }))
         {
             for (int i = 0; i < 50; i++)
             {
@@ -245,7 +245,7 @@ public sealed class RaftLogTests : IDisposable
         MemoryState state = new();
         for (int life = 0; life < 3; life++)
         {
-            await using RaftLog log = await StartAsync(state);
+            await using ClusterNode log = await StartAsync(state);
         }
 
         Directory.Delete(_directory["vote"], recursive: true);
@@ -258,7 +258,7 @@ public sealed class RaftLogTests : IDisposable
     public async Task The_dump_shows_a_running_log()
     {
         MemoryState state = new();
-        await using RaftLog log = await StartAsync(state);
+        await using ClusterNode log = await StartAsync(state);
         ProposalResult result = await log.ProposeAsync(Command(77), Token);
 
         string dump = string.Concat(JournalDump.Render(_directory.Path, describe: c => $"number {BitConverter.ToInt32(c.Span)}"));
@@ -275,7 +275,7 @@ public sealed class RaftLogTests : IDisposable
         ManualTime time = new(new DateTimeOffset(2030, 1, 1, 0, 0, 0, TimeSpan.Zero));
         MemoryState state = new();
         long before;
-        await using (RaftLog log = await StartAsync(state, time: time))
+        await using (ClusterNode log = await StartAsync(state, time: time))
         {
             time.Pass(TimeSpan.FromSeconds(10));
             await log.ProposeAsync(Command(1), Token);
@@ -284,7 +284,7 @@ public sealed class RaftLogTests : IDisposable
         }
 
         time.Wall = time.Wall.AddHours(-5);
-        await using (RaftLog log = await StartAsync(state, time: time))
+        await using (ClusterNode log = await StartAsync(state, time: time))
         {
             Assert.Equal(before, log.ClusterTime);
             time.Pass(TimeSpan.FromSeconds(1));
@@ -295,11 +295,11 @@ public sealed class RaftLogTests : IDisposable
 
     private static byte[] Command(int value) => BitConverter.GetBytes(value);
 
-    private async Task<RaftLog> StartAsync(
-        MemoryState state, Func<RaftLogOptions, RaftLogOptions>? configure = null, TimeProvider? time = null)
+    private async Task<ClusterNode> StartAsync(
+        MemoryState state, Func<ClusterNodeOptions, ClusterNodeOptions>? configure = null, TimeProvider? time = null)
     {
-        RaftLogOptions options = new() { NodeId = "node1", Directory = _directory.Path };
-        RaftLog log = new(configure?.Invoke(options) ?? options, state, time ?? TimeProvider.System, NullLogger.Instance);
+        ClusterNodeOptions options = new() { NodeId = "node1", Directory = _directory.Path };
+        ClusterNode log = new(configure?.Invoke(options) ?? options, state, time ?? TimeProvider.System, NullLogger.Instance);
         try
         {
             await log.StartAsync(Token);

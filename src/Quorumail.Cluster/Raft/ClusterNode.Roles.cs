@@ -1,0 +1,182 @@
+using System.Buffers;
+using System.Threading.Channels;
+using DotNext.Net.Cluster.Consensus.Raft;
+using Quorumail.Core.Cluster;
+
+namespace Quorumail.Cluster.Raft;
+
+/// <content>Who leads, and what follows from it.</content>
+public sealed partial class ClusterNode
+{
+    private readonly Channel<RoleChange> _roleChanges = Channel.CreateUnbounded<RoleChange>();
+    private readonly Lock _roleLock = new();
+    private RoleChange _role = new(NodeRole.Follower, null, 0);
+    private Task _telling = Task.CompletedTask;
+    private Task _leading = Task.CompletedTask;
+    private CancellationTokenSource? _leadership;
+    private long _lastContact;
+
+    /// <summary>What this node is.</summary>
+    public NodeRole Role => Volatile.Read(ref _role).Role;
+
+    /// <summary>Who leads, if it is known here.</summary>
+    public string? LeaderId => Volatile.Read(ref _role).LeaderId;
+
+    /// <summary>Whether this node leads, as far as it knows.</summary>
+    public bool Leads => _log is { Node.Leads: true };
+
+    /// <summary>Whether proposals can commit now: a leader is known, and what it has committed is applied here, but for the latest.</summary>
+    public bool IsReady =>
+        !_queue.IsClosed && _log is { } log
+        && (log.Trail.IsAlone ? log.Node.Leads : log.Node.LeadsCommitted || (log.Node.Leader is { IsRemote: true, IsReachable: true } && HasCaughtUp(log)));
+
+    private static bool HasCaughtUp(RunningLog log) => log.Trail.CommitIndex > 0 && log.Applier.AppliedIndex >= log.Trail.CommitIndex - 1024;
+
+    private void StartRoles(RunningLog log)
+    {
+        _telling = TellAsync();
+        log.Node.LeaderChanged += (_, leader) => LeaderChanged(log, leader);
+        log.Node.Voting = (term, isPreVote) => VotingBegins(log, term, isPreVote);
+        log.Node.MembersChanged = MembersChanged;
+        if (log.Node.Leader is { } leader)
+        {
+            LeaderChanged(log, leader);
+        }
+    }
+
+    private async Task StopRolesAsync()
+    {
+        if (_leadership is { } leadership)
+        {
+            await leadership.CancelAsync();
+        }
+
+        await _leading;
+        _roleChanges.Writer.TryComplete();
+        await _telling;
+    }
+
+    // Called by the engine under its locks: nothing here may wait.
+    private void LeaderChanged(RunningLog log, RaftMember? leader)
+    {
+        long term = Term;
+        RoleChange before = _role;
+        RoleChange after = leader switch
+        {
+            null => new RoleChange(NodeRole.Follower, null, term),
+            { IsRemote: false } => new RoleChange(NodeRole.Leader, NodeId, term),
+            _ => new RoleChange(NodeRole.Follower, leader.NodeId, term),
+        };
+        Become(after);
+        ClusterEventKind kind = after.Role == NodeRole.Leader ? ClusterEventKind.ElectionWon
+            : before.Role == NodeRole.Leader ? ClusterEventKind.SteppedDown
+            : leader is null ? ClusterEventKind.LeaderLost
+            : ClusterEventKind.LeaderKnown;
+        Events.Note(kind, term, kind switch
+        {
+            ClusterEventKind.ElectionWon => $"{NodeId} leads term {term}.",
+            ClusterEventKind.SteppedDown => leader is null ? $"{NodeId} leads no more." : $"{NodeId} leads no more; {leader.NodeId} does.",
+            ClusterEventKind.LeaderLost => "No leader is known.",
+            _ => $"{leader!.NodeId} leads term {term}.",
+        });
+        if (after.Role == NodeRole.Leader)
+        {
+            BeginLeading(log, term);
+        }
+        else
+        {
+            Interlocked.Exchange(ref _leadership, null)?.Cancel();
+        }
+
+        _changed.Set();
+    }
+
+    private void VotingBegins(RunningLog log, long term, bool isPreVote)
+    {
+        string contact = Volatile.Read(ref _lastContact) is var at and not 0
+            ? $"{_time.GetElapsedTime(at).TotalMilliseconds:F0} ms ago"
+            : "never";
+        if (isPreVote)
+        {
+            Become(_role with { Role = NodeRole.Follower, Term = Term });
+            Events.Note(ClusterEventKind.LeaderMissed, term, $"Last contact with the leader {LeaderId ?? "(none known)"}: {contact}. Asks {log.Node.Members.Count - 1} others whether they miss it, too.");
+        }
+        else
+        {
+            Become(new RoleChange(NodeRole.Candidate, null, term));
+            Events.Note(ClusterEventKind.ElectionStarted, term, $"{NodeId} stands for term {term}. Last contact with a leader: {contact}.");
+        }
+    }
+
+    private void Become(RoleChange change)
+    {
+        lock (_roleLock)
+        {
+            if (_role != change)
+            {
+                Volatile.Write(ref _role, change);
+                _roleChanges.Writer.TryWrite(change);
+            }
+        }
+    }
+
+    private async Task TellAsync()
+    {
+        await foreach (RoleChange change in _roleChanges.Reader.ReadAllAsync(CancellationToken.None))
+        {
+            RoleChanged?.Invoke(change);
+        }
+    }
+
+    private void BeginLeading(RunningLog log, long term)
+    {
+        CancellationTokenSource leadership = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        Interlocked.Exchange(ref _leadership, leadership)?.Cancel();
+        Task before = _leading;
+        _leading = Task.Run(async () =>
+        {
+            await before;
+            try
+            {
+                await LeadAsync(log, term, leadership.Token);
+            }
+            catch (Exception over) when (over is OperationCanceledException or NotLeaderException or ObjectDisposedException)
+            {
+                // Somebody else leads, or the node stops.
+            }
+        }, CancellationToken.None);
+    }
+
+    private async Task LeadAsync(RunningLog log, long term, CancellationToken token)
+    {
+        if (_transport is null)
+        {
+            return;
+        }
+
+        ArrayBufferWriter<byte> body = new();
+        new LeaderAnnounce(NodeId, term).Write(body);
+        foreach (Transport.NodeHello peer in _transport.Peers)
+        {
+            _transport.TrySend(peer.NodeId, FrameType.LeaderAnnounce, body.WrittenMemory);
+        }
+
+        await WaitForOwnTermAsync(log, token);
+    }
+
+    // The first entry of its term tells a leader what its predecessors have committed.
+    private async Task WaitForOwnTermAsync(RunningLog log, CancellationToken token)
+    {
+        while (!log.Node.LeadsCommitted)
+        {
+            if (!log.Node.Leads)
+            {
+                throw new OperationCanceledException("This node does not lead any more.", token);
+            }
+
+            await Task.Delay(_options.Timers.Heartbeat / 10, _time, token);
+        }
+    }
+
+    private void MembersChanged() => _changed.Set();
+}
