@@ -30,6 +30,25 @@ public sealed class CrashTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task A_power_cut_under_load_loses_nothing_that_was_acknowledged_and_doubles_only_what_is_listed()
+    {
+        var token = TestContext.Current.CancellationToken;
+        var random = new Random(Announce());
+        using var disk = PowerCutDisk.Mount(megabytes: 1024);
+        await using var sink = new SmtpSink { Script = new SinkTrouble(CrashPlan.Seed).Decide };
+        var settings = new ServerSettings { DataDirectory = Path.Combine(disk.Path, "data"), StorageLines = ["min_free = \"64MB\""] };
+        await using var server = await ServerProcess.StartAsync(settings.Trusting().RoutedTo(sink.Port).Retrying(), token);
+        var sent = new List<SentMessage>();
+        for (var round = 0; round < CrashPlan.Rounds; round++)
+        {
+            sent.AddRange(await KillUnderLoadAsync(server, new LoadPlan { Port = server.SmtpPort }, round, random, token, disk));
+            await sink.UntilDeliveredAsync(sent, DrainLimit, token);
+            await server.UntilQueueEmptyAsync(DrainLimit, token);
+            Settle(round, MailLedger.Settle(sent, sink.Copies, await server.SuspectsAsync(token)), server);
+        }
+    }
+
+    [Fact]
     public async Task A_server_killed_under_load_files_all_that_it_acknowledged_in_the_Maildir_just_once()
     {
         const string To = "postmaster@localhost";
@@ -80,9 +99,10 @@ public sealed class CrashTests(ITestOutputHelper output)
         return CrashPlan.Seed;
     }
 
-    // Load runs before, while and after the server is killed at a random moment and started again on what it left.
+    // Load runs before, while and after the server is killed, or its disk's power cut, at a random moment and started
+    // again on what it left.
     private static async Task<IReadOnlyCollection<SentMessage>> KillUnderLoadAsync(
-        ServerProcess server, LoadPlan plan, int round, Random random, CancellationToken token)
+        ServerProcess server, LoadPlan plan, int round, Random random, CancellationToken token, PowerCutDisk? disk = null)
     {
         using var stop = new CancellationTokenSource();
         var load = new LoadClient(plan with
@@ -92,7 +112,9 @@ public sealed class CrashTests(ITestOutputHelper output)
         });
         var running = load.RunAsync(stop.Token, token);
         await load.UntilAcknowledgedAsync(random.Next(50, 500), LoadLimit, token);
+        disk?.Cut();
         await server.KillAsync();
+        disk?.Restore();
         await server.StartAgainAsync(token);
         await load.UntilAcknowledgedAsync(load.Acknowledged + 100, LoadLimit, token);
         await stop.CancelAsync();
