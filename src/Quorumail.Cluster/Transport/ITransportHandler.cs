@@ -8,7 +8,7 @@ namespace Quorumail.Cluster.Transport;
 /// </summary>
 internal interface ITransportHandler
 {
-    /// <summary>A peer can be sent to from now on, or said something new in a handshake.</summary>
+    /// <summary>A peer can be sent to from now on. (If it says something new of itself, it is disconnected first.)</summary>
     void Connected(NodeHello peer);
 
     /// <summary>Why a peer that has proven the cluster's token is not to be let in, or null: an old incarnation, for example.</summary>

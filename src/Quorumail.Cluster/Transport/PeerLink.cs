@@ -61,6 +61,9 @@ internal sealed class PeerLink
     /// <summary>The other process's own number.</summary>
     public ulong Process => _connection.Peer.Process;
 
+    /// <summary>Grows when the other process says something new of itself.</summary>
+    public int Generation => _connection.Peer.Generation;
+
     public ConnectionPurpose Purpose => _connection.Peer.Purpose;
 
     /// <summary>Whether this node dialled.</summary>

@@ -53,7 +53,7 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
     {
         lock (_lock)
         {
-            var self = new PeerIntroduction(_self.NodeId, process, _self.ClusterId, _self.Incarnation, _self.FeatureLevel, _self.Address, purpose, options.Tokens.Count > 0);
+            var self = new PeerIntroduction(_self.NodeId, process, Generation, _self.ClusterId, _self.Incarnation, _self.FeatureLevel, _self.Address, purpose, options.Tokens.Count > 0);
             return (self, Generation);
         }
     }
@@ -122,7 +122,7 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
 
         if (known.Process == peer.Process)
         {
-            return isDialled && known.HasDialled(peer.Purpose) ? new Unwelcome(RefusalReason.Redundant, $"{peer.NodeId} is connected already") : null;
+            return isDialled && known.Generation == peer.Generation && known.HasDialled(peer.Purpose) ? new Unwelcome(RefusalReason.Redundant, $"{peer.NodeId} is connected already") : null;
         }
 
         // A new process under a known name: the old one is gone, or there are two.
@@ -132,12 +132,13 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
             : null;
     }
 
-    /// <summary>Takes a connection in. False if what this node says of itself has changed meanwhile, or it stops.</summary>
+    /// <summary>Takes a connection in. False if what either side says of itself has changed meanwhile, or this node stops.</summary>
     /// <param name="link">The connection.</param>
     /// <param name="generation">The generation of what this node said on it.</param>
     /// <param name="told">Ends when the handler knows the peer: frames may be read then.</param>
     public bool TryEnter(PeerLink link, int generation, out Task told)
     {
+        const string replacement = "another process has taken its name, or it introduces itself anew";
         told = Task.CompletedTask;
         List<PeerLink> replaced = [];
         lock (_lock)
@@ -148,20 +149,24 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
             }
 
             var nodeId = link.Hello.NodeId;
-            if (_peers.TryGetValue(nodeId, out var peer) && peer.Process != link.Process)
+            if (_peers.TryGetValue(nodeId, out var peer) && (peer.Process != link.Process || peer.Generation != link.Generation))
             {
+                if (peer.Process == link.Process && peer.Generation > link.Generation)
+                {
+                    return false;
+                }
+
                 replaced.AddRange(peer.Links);
-                Remove(peer, "another process has taken its name");
+                Remove(peer, replacement);
                 peer = null;
             }
 
             peer ??= new Peer(link);
             var wasConnected = peer.Frames is not null;
-            var isNews = peer.Hello != link.Hello;
             peer.Add(link);
             _peers[nodeId] = peer;
             _links.Add(link);
-            if (peer.Frames is not null && (!wasConnected || isNews))
+            if (peer.Frames is not null && !wasConnected)
             {
                 var announced = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 told = announced.Task;
@@ -172,7 +177,7 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
 
         foreach (var old in replaced)
         {
-            old.Close("another process has taken its name");
+            old.Close(replacement);
         }
 
         return true;
@@ -292,17 +297,18 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
         _events.Writer.TryWrite(new Event(peer.Hello, IsConnected: false, IsRefused: false, reason, null));
     }
 
-    /// <summary>One process at the other end; changed under the table's lock, read without it.</summary>
+    /// <summary>One process at the other end, as long as it says the same of itself; changed under the table's lock, read without it.</summary>
     private sealed class Peer(PeerLink first)
     {
         private volatile PeerLink[] _all = [];
         private volatile PeerLink? _frames;
         private volatile PeerLink? _bulk;
-        private volatile NodeHello _hello = first.Hello;
 
         public ulong Process { get; } = first.Process;
 
-        public NodeHello Hello => _hello;
+        public int Generation { get; } = first.Generation;
+
+        public NodeHello Hello { get; } = first.Hello;
 
         public PeerLink? Frames => _frames;
 
@@ -315,7 +321,6 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
         public void Add(PeerLink link)
         {
             _all = [.. _all, link];
-            _hello = link.Hello;
             Choose();
         }
 

@@ -9,6 +9,7 @@ namespace Quorumail.Core.Cluster;
 /// </summary>
 /// <param name="NodeId">Its name.</param>
 /// <param name="Process">A random number of its process: tells a node with the same name from oneself.</param>
+/// <param name="Generation">Grows when the process says something new of itself: what it said before is over.</param>
 /// <param name="ClusterId">The cluster that its disk belongs to; empty for none.</param>
 /// <param name="Incarnation">Generation of its disk; 0 for none.</param>
 /// <param name="FeatureLevel">The highest feature level that its program knows.</param>
@@ -18,6 +19,7 @@ namespace Quorumail.Core.Cluster;
 public sealed record PeerIntroduction(
     string NodeId,
     ulong Process,
+    int Generation,
     Guid ClusterId,
     int Incarnation,
     int FeatureLevel,
@@ -37,8 +39,8 @@ public sealed record PeerIntroduction(
     /// <summary>Bytes of the nonce: as long as the proof.</summary>
     public const int NonceSize = 32;
 
-    // version, oldest version, purpose, flags, nonce, process, cluster, incarnation, feature level
-    private const int FixedSize = 4 + NonceSize + 8 + 16 + 4 + 4;
+    // version, oldest version, purpose, flags, nonce, process, cluster, incarnation, feature level, generation
+    private const int FixedSize = 4 + NonceSize + 8 + 16 + 4 + 4 + 4;
 
     /// <summary>The body of the frame.</summary>
     /// <param name="nonce"><see cref="NonceSize"/> random bytes, never used before.</param>
@@ -58,7 +60,8 @@ public sealed record PeerIntroduction(
         ClusterId.TryWriteBytes(rest[8..], bigEndian: true, out _);
         BinaryPrimitives.WriteInt32BigEndian(rest[24..], Incarnation);
         BinaryPrimitives.WriteInt32BigEndian(rest[28..], FeatureLevel);
-        rest = rest[32..];
+        BinaryPrimitives.WriteInt32BigEndian(rest[32..], Generation);
+        rest = rest[36..];
         rest[0] = (byte)NodeId.Length;
         Encoding.ASCII.GetBytes(NodeId, rest[1..]);
         rest = rest[(1 + NodeId.Length)..];
@@ -96,7 +99,8 @@ public sealed record PeerIntroduction(
         var fields = body[(4 + NonceSize)..];
         var incarnation = BinaryPrimitives.ReadInt32BigEndian(fields[24..]);
         var featureLevel = BinaryPrimitives.ReadInt32BigEndian(fields[28..]);
-        var rest = fields[32..];
+        var generation = BinaryPrimitives.ReadInt32BigEndian(fields[32..]);
+        var rest = fields[36..];
         if (incarnation < 0 || featureLevel < 0 || !ReadText(ref rest, out var nodeId) || !ReadText(ref rest, out var address) || !NodeName.IsValid(nodeId))
         {
             return null;
@@ -105,6 +109,7 @@ public sealed record PeerIntroduction(
         return new PeerIntroduction(
             nodeId,
             BinaryPrimitives.ReadUInt64BigEndian(fields),
+            generation,
             new Guid(fields.Slice(8, 16), bigEndian: true),
             incarnation,
             featureLevel,

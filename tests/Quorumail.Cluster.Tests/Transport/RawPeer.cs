@@ -17,7 +17,15 @@ internal sealed class RawPeer : IDisposable
     public static async Task<RawPeer> ConnectAsync(IPEndPoint endPoint)
     {
         var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(endPoint, TestContext.Current.CancellationToken);
+        try
+        {
+            await socket.ConnectAsync(endPoint, TestContext.Current.CancellationToken);
+        }
+        catch (SocketException closed) when (closed.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            // Accepted and closed at once: reading says so.
+        }
+
         return new RawPeer(socket);
     }
 
@@ -25,7 +33,7 @@ internal sealed class RawPeer : IDisposable
     public static async Task<RawPeer> OpenAsync(IPEndPoint endPoint, string nodeId, ConnectionPurpose purpose = ConnectionPurpose.Frames, params string[] tokens)
     {
         var peer = await ConnectAsync(endPoint);
-        var self = new PeerIntroduction(nodeId, BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)), Guid.Empty, 0, 1, "", purpose, tokens.Length > 0);
+        var self = new PeerIntroduction(nodeId, BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)), 1, Guid.Empty, 0, 1, "", purpose, tokens.Length > 0);
         var handshake = Handshake.Dial(self, tokens, RandomNumberGenerator.GetBytes(PeerIntroduction.NonceSize), default);
         await peer.SendAsync(handshake.HelloFrame());
         while (true)

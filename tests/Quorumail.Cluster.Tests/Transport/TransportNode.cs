@@ -73,6 +73,17 @@ internal sealed class TransportNode : ITransportHandler, ILogger, IAsyncDisposab
     public Task UntilAsync(string happened, int times) =>
         UntilAsync(happened, events => events.Count(line => line.Contains(happened, StringComparison.Ordinal)) >= times);
 
+    /// <summary>Waits until it has refused so often.</summary>
+    public async Task UntilRefusedAsync(RefusalReason reason, int times)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(5));
+        while (Transport.Counters.Refused(reason) < times)
+        {
+            await timer.WaitForNextTickAsync(patience.Token);
+        }
+    }
+
     public int Count(string happened) => Events.Count(line => line.Contains(happened, StringComparison.Ordinal));
 
     public void Connected(NodeHello peer) => Write(string.Create(CultureInfo.InvariantCulture, $"connected {peer.NodeId}/{peer.Incarnation}"));

@@ -9,7 +9,7 @@ namespace Quorumail.Core.Tests.Cluster;
 public sealed class HandshakeTests
 {
     private static readonly PeerIntroduction Node1 =
-        new("node1", 11, new Guid("00112233-4455-6677-8899-aabbccddeeff"), 3, 1, "node1:9000", ConnectionPurpose.Frames, IsAuthenticating: false);
+        new("node1", 11, 5, new Guid("00112233-4455-6677-8899-aabbccddeeff"), 3, 1, "node1:9000", ConnectionPurpose.Frames, IsAuthenticating: false);
 
     private static readonly PeerIntroduction Node2 = Node1 with { NodeId = "node2", Process = 22, Incarnation = 0, ClusterId = Guid.Empty, Address = "" };
 
