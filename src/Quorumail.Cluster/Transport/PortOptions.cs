@@ -3,7 +3,7 @@ using System.Net;
 namespace Quorumail.Cluster.Transport;
 
 /// <summary>How this node listens on and speaks through its cluster port. The defaults suit a local network.</summary>
-internal sealed record PortOptions
+public sealed record PortOptions
 {
     /// <summary>Address to listen on.</summary>
     public IPAddress BindAddress { get; init; } = IPAddress.Any;

@@ -166,6 +166,12 @@ public sealed class ConfigLoader
 
     private void BindKey(object record, ConfigKey key, string table, ConfigNode? node)
     {
+        // What may be left unsaid is left unsaid by an empty variable, too.
+        if (node is { Text: "", Items: null } && Nullable.GetUnderlyingType(key.Property.PropertyType) is not null)
+        {
+            node = null;
+        }
+
         var source = node?.Source ?? "default";
         if (node is not null)
         {

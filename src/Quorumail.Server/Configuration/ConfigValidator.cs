@@ -292,19 +292,7 @@ internal sealed class ConfigValidator(
             Report("cluster.enabled", "true", "is not available in this version, which runs one server alone", "Write enabled = false. (The other keys of [cluster] are checked and otherwise ignored.)");
         }
 
-        foreach (var peer in options.Cluster.Peers)
-        {
-            var colon = peer.LastIndexOf(':');
-            if (colon <= 0 || peer.Any(char.IsWhiteSpace) || !ushort.TryParse(peer.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out _))
-            {
-                Report("cluster.peers", peer, "is not valid", "It must be host:port, such as \"node2:9000\" or \"[2001:db8::2]:9000\".");
-            }
-        }
-
-        if (options.Cluster.HeartbeatTimeoutMs <= options.Cluster.HeartbeatIntervalMs)
-        {
-            Report("cluster.heartbeat_timeout_ms", options.Cluster.HeartbeatTimeoutMs.ToString(CultureInfo.InvariantCulture), "is not above heartbeat_interval_ms", "Give it three intervals.");
-        }
+        new ClusterValidator(options.Cluster, Report, warnings).Validate();
     }
 
     private void CheckDomains(string key, IReadOnlyList<string> domains)

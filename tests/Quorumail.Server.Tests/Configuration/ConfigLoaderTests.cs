@@ -56,7 +56,7 @@ public sealed class ConfigLoaderTests
     [Fact]
     public void A_cluster_is_refused_and_not_silently_left_out()
     {
-        var loaded = ConfigLoader.LoadText(Guide.Replace("enabled = false", "enabled = true", StringComparison.Ordinal));
+        var loaded = ConfigLoader.LoadText(Guide.Replace("enabled = false", "enabled = true\nauth_enabled = false", StringComparison.Ordinal));
 
         var problem = Assert.Single(loaded.Problems);
         Assert.Equal("cluster.enabled", problem.Key);
@@ -262,7 +262,7 @@ public sealed class ConfigLoaderTests
     [InlineData("[[users]]\nname = \"x\"\n[[users]]\nname = \"x\"", "users[1].name")]
     [InlineData("[[users]]\nname = \"x\"\naddresses = [\"x@elsewhere.example\"]", "users[1].name")]
     [InlineData("[aliases]\na = \"b\"\nb = \"a\"", "aliases.a")]
-    [InlineData("[cluster]\npeers = [\"node2\"]", "cluster.peers")]
+    [InlineData("[cluster]\npeers = [\"node2:x\"]", "cluster.peers")]
     [InlineData("[queue]\nretry_schedule = []", "queue.retry_schedule")]
     public void What_cannot_work_is_refused_at_start(string toml, string key)
     {
