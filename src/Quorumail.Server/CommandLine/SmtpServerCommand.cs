@@ -15,6 +15,7 @@ internal static class SmtpServerCommand
         root.SetAction((parsed, token) => RunAsync(common.Load(parsed), token));
         root.Subcommands.Add(ConfigCommand(common));
         root.Subcommands.Add(QueueCommand(common));
+        root.Subcommands.Add(new ClusterCommand(common).Create());
         root.Subcommands.Add(PasswordCommand.Create());
 
         var parsed = root.Parse(arguments);
@@ -79,7 +80,7 @@ internal static class SmtpServerCommand
             var client = new AdministrationClient(loaded.Options.Http);
             return await client.AskAsync(
                 FormattableString.Invariant($"{path}?limit={parsed.GetValue(limit)}"),
-                parsed.GetValue(json) ? QueueReport.WriteJson : write,
+                parsed.GetValue(json) ? Report.WriteJson : write,
                 token);
         }
     }

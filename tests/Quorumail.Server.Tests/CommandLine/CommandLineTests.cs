@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
@@ -94,34 +93,7 @@ public sealed class CommandLineTests : IDisposable
     private Task<(int Code, string Output, string Error)> RunAsync(string arguments, params (string Name, string Value)[] environment) =>
         RunAsync(arguments, "", environment);
 
-    private async Task<(int Code, string Output, string Error)> RunAsync(
-        string arguments, string input, params (string Name, string Value)[] environment)
-    {
-        var start = new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
-        {
-            WorkingDirectory = _directory.FullName,
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            UseShellExecute = false,
-        };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "smtp-server.dll"));
-        foreach (var argument in arguments.Split(' '))
-        {
-            start.ArgumentList.Add(argument);
-        }
-
-        foreach (var (name, value) in environment)
-        {
-            start.Environment[name] = value;
-        }
-
-        using var process = Process.Start(start)!;
-        await process.StandardInput.WriteAsync(input.AsMemory(), Token);
-        process.StandardInput.Close();
-        var output = process.StandardOutput.ReadToEndAsync(Token);
-        var error = process.StandardError.ReadToEndAsync(Token);
-        await process.WaitForExitAsync(Token);
-        return (process.ExitCode, await output, await error);
-    }
+    private Task<(int Code, string Output, string Error)> RunAsync(
+        string arguments, string input, params (string Name, string Value)[] environment) =>
+        ServerProgram.RunAsync(_directory.FullName, arguments, input, Token, environment);
 }
