@@ -24,14 +24,15 @@ say "Publishing for $runtime …"
 cd "$repository"
 self_contained=true
 kind="runs without .NET"
-if ! output=$(dotnet restore src/Quorumail.Server -p:ShippedRuntime="$runtime" -p:SelfContained=true --verbosity quiet 2>&1); then
+if ! output=$(dotnet restore src/Quorumail.Server -p:ShippedRuntime="$runtime" -p:SelfContained=true -p:PublishReadyToRun=true --verbosity quiet 2>&1); then
   say "$output"
   say "The runtime could not be fetched to be packed along; publishing without it."
   self_contained=false
   kind="needs the ASP.NET Core 10 runtime"
 fi
 rm -rf "$target"
-dotnet publish src/Quorumail.Server -c Release -p:ShippedRuntime="$runtime" -p:SelfContained=$self_contained \
+# Compiled ahead of time, it starts in two thirds of the CPU time, and half a minute of load does not go into compiling.
+dotnet publish src/Quorumail.Server -c Release -p:ShippedRuntime="$runtime" -p:SelfContained=$self_contained -p:PublishReadyToRun=$self_contained \
   -p:DebugType=embedded --output "$target" "${build_options[@]}" >&2
 
 tar -C "$repository/artifacts" -czf "$archive" smtp-server

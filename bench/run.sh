@@ -3,6 +3,7 @@
 # before 250 and with their logs on, in turn (A B A B), each cell on a fresh spool, medians over the rounds.
 #
 #   bench/run.sh [--quick] [--rounds N] [--seconds S] [--only postfix|quorumail] [--output FILE]
+#   bench/run.sh cluster [ROUNDS [SECONDS]]   shared state on three processes, beside etcd (Debian's etcd-server)
 #
 # Prints a Markdown table and writes it to FILE (default artifacts/bench/result.md). Takes about 13 minutes, with
 # --quick about 3. Needs root (Postfix) and a C compiler; fetches Postfix into .tools (tests/Quorumail.EndToEnd/peers.sh).
@@ -17,7 +18,31 @@ repository=$(cd "$here/.." && pwd)
 tests=$repository/tests/Quorumail.EndToEnd
 peers=$repository/.tools/peers/bin
 tools=$repository/artifacts/bench
-server=${QUORUMAIL_SERVER:-$repository/artifacts/bin/Quorumail.Server/release/smtp-server}
+server=${QUORUMAIL_SERVER:-$repository/artifacts/smtp-server/smtp-server}
+
+# Three nodes of each, one cluster at a time; bench/Quorumail.ClusterBench starts, loads and stops them.
+cluster() {
+  local etcd=$repository/.tools/etcd/usr/bin/etcd
+  if [ ! -x "$etcd" ]; then
+    mkdir -p "$repository/.tools/etcd"
+    (cd "$repository/.tools/etcd" && apt-get -qq download etcd-server && dpkg -x etcd-server_*.deb .) >&2 ||
+      { echo "bench: etcd-server can't be fetched; measuring Quorumail alone" >&2; etcd=-; }
+  fi
+  "$repository/build.sh" >&2
+  (cd "$repository" && dotnet build -c Release --nologo -v quiet bench/Quorumail.ClusterBench) >&2
+  mkdir -p "$tools"
+  {
+    echo "Commit $(git -C "$repository" rev-parse --short HEAD 2>/dev/null || echo unknown), $(date -u +%Y-%m-%d), $(nproc) cores shared by clients and all nodes."
+    echo "Durability: fsync on a majority before the answer, on both."
+    echo
+    "$repository/artifacts/bin/Quorumail.ClusterBench/release/Quorumail.ClusterBench" "$repository/artifacts/smtp-server/smtp-server" "$etcd" "$@"
+  } | tee "$tools/cluster.md"
+}
+if [ "${1:-}" = cluster ]; then
+  shift
+  cluster "$@"
+  exit
+fi
 
 rounds=3
 seconds=2.5
@@ -34,7 +59,7 @@ while [ $# -gt 0 ]; do
     --seconds) seconds=$2; shift ;;
     --only) servers=$2; shift ;;
     --output) output=$2; shift ;;
-    *) sed -n '5,6p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    *) sed -n '5,7p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
   esac
   shift
 done
@@ -60,7 +85,7 @@ build() {
   for tool in load sink idle; do cc -O2 -Wall -Wextra -o "$tools/$tool" "$here/$tool.c"; done
   case $servers in *quorumail*)
     if [ -z "${QUORUMAIL_SERVER:-}" ]; then
-      (cd "$repository" && dotnet build -c Release --nologo -v quiet src/Quorumail.Server) >&2
+      "$repository/build.sh" >&2
     fi
     [ -x "$server" ] || { log "$server is not there"; exit 1; }
   esac
