@@ -15,14 +15,43 @@ public sealed class ClusterClock
     /// <summary>Starts at a stop of the whole cluster, or at its founding if there is no earlier stamp.</summary>
     /// <param name="time">The clock of the process; its wall time is read once.</param>
     /// <param name="lastStamp">Latest stamp that the log holds; 0 if it holds none.</param>
-    public ClusterClock(TimeProvider time, long lastStamp)
+    /// <param name="isCold">Whether other nodes may have gone on meanwhile: then the wall clock does not count yet.</param>
+    public ClusterClock(TimeProvider time, long lastStamp, bool isCold = false)
     {
         ArgumentNullException.ThrowIfNull(time);
         _time = time;
-        long wall = time.GetUtcNow().ToUnixTimeMilliseconds();
-        long gap = Math.Clamp(wall - lastStamp, 0, (long)MaximumGap.TotalMilliseconds);
-        _stamp = lastStamp <= 0 ? Math.Max(wall, 1) : lastStamp + gap;
+        _stamp = Math.Max(lastStamp, 0);
         _appliedAt = time.GetTimestamp();
+        if (!isCold)
+        {
+            WarmUp(0);
+        }
+    }
+
+    /// <summary>Whether it has gone on with the cluster, or has been told that the whole cluster had stopped.</summary>
+    public bool IsWarm { get; private set; }
+
+    /// <summary>Goes on from what a node said that did not stop, or, if none is left, from the wall clock.</summary>
+    /// <param name="running">Cluster time at the node that is furthest; 0 if the whole cluster had stopped.</param>
+    public void WarmUp(long running)
+    {
+        lock (_lock)
+        {
+            long now = _stamp + (long)_time.GetElapsedTime(_appliedAt).TotalMilliseconds;
+            if (running > 0)
+            {
+                now = Math.Max(now, running);
+            }
+            else if (!IsWarm)
+            {
+                long wall = _time.GetUtcNow().ToUnixTimeMilliseconds();
+                now = _stamp <= 0 ? Math.Max(wall, 1) : now + Math.Clamp(wall - now, 0, (long)MaximumGap.TotalMilliseconds);
+            }
+
+            _stamp = now;
+            _appliedAt = _time.GetTimestamp();
+            IsWarm = true;
+        }
     }
 
     /// <summary>The most that a stop of the whole cluster can move cluster time: a wrong wall clock must not expire a queue.</summary>

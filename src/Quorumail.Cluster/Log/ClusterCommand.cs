@@ -43,8 +43,10 @@ internal static class ClusterCommand
     /// <param name="nodeId">The node's name.</param>
     /// <param name="address">Where peers reach it.</param>
     /// <param name="disk">Made by the node for this disk, so that asking twice gives one incarnation.</param>
-    public static byte[] Admit(string nodeId, string address, Guid disk) => Write(Kind.Admit, writer =>
+    /// <param name="incarnation">0 for the next number; a founder's number otherwise.</param>
+    public static byte[] Admit(string nodeId, string address, Guid disk, int incarnation = 0) => Write(Kind.Admit, writer =>
     {
+        writer.Write(incarnation);
         writer.Write(disk.ToByteArray());
         WriteText(writer, nodeId);
         WriteText(writer, address);

@@ -21,7 +21,7 @@ internal sealed class ClusterState
     private readonly Lock _lock = new();
     private readonly SortedDictionary<int, KnownIncarnation> _incarnations = [];
     private readonly SortedDictionary<ulong, ProposalWindow> _windows = [];
-    private int _lastIncarnation;
+    private int _lastIncarnation = 1; // The founder's.
     private int _featureLevel;
     private long _appliedIndex;
 
@@ -285,12 +285,14 @@ internal sealed class ClusterState
     // The answer is the incarnation, or nothing if all numbers have been given.
     private byte[] Admit(byte[] fields)
     {
+        int wanted;
         Guid disk;
         string nodeId;
         string address;
         try
         {
             using BinaryReader reader = new(new MemoryStream(fields, writable: false));
+            wanted = reader.ReadInt32();
             disk = new Guid(reader.ReadBytes(16));
             nodeId = ClusterCommand.ReadText(reader);
             address = ClusterCommand.ReadText(reader);
@@ -300,7 +302,7 @@ internal sealed class ClusterState
             return [];
         }
 
-        KnownIncarnation? known = _incarnations.Values.FirstOrDefault(i => i.Disk == disk && string.Equals(i.NodeId, nodeId, StringComparison.Ordinal));
+        KnownIncarnation? known = wanted > 0 ? _incarnations.GetValueOrDefault(wanted) : _incarnations.Values.FirstOrDefault(i => i.Disk == disk && string.Equals(i.NodeId, nodeId, StringComparison.Ordinal));
         if (known is { IsStruck: true } || (known is null && _lastIncarnation >= MaxIncarnation))
         {
             return [];
@@ -308,7 +310,8 @@ internal sealed class ClusterState
 
         if (known is null)
         {
-            known = new KnownIncarnation(++_lastIncarnation, nodeId, address, disk, IsStruck: false);
+            known = new KnownIncarnation(wanted > 0 ? wanted : _lastIncarnation + 1, nodeId, address, disk, IsStruck: false);
+            _lastIncarnation = Math.Max(_lastIncarnation, known.Incarnation);
             _incarnations.Add(known.Incarnation, known);
         }
 
@@ -319,11 +322,10 @@ internal sealed class ClusterState
 
     private void Strike(int incarnation)
     {
-        if (_incarnations.TryGetValue(incarnation, out KnownIncarnation? known))
-        {
-            _incarnations[incarnation] = known with { IsStruck = true };
-            _windows.Remove((ulong)incarnation);
-        }
+        KnownIncarnation known = _incarnations.GetValueOrDefault(incarnation) ?? new KnownIncarnation(incarnation, string.Empty, string.Empty, Guid.Empty, IsStruck: true);
+        _incarnations[incarnation] = known with { IsStruck = true };
+        _lastIncarnation = Math.Max(_lastIncarnation, incarnation);
+        _windows.Remove((ulong)incarnation);
     }
 
     private void Locate(byte[] fields)

@@ -14,12 +14,16 @@ internal sealed class StateApplier(ReplicatedStates states)
     private ReadOnlyMemory<byte>[] _answers = new ReadOnlyMemory<byte>[16];
     private long _appliedIndex;
     private long _lastStamp;
+    private long _stampedIndex;
 
     /// <summary>The clock that follows the stamps; set before the first proposal.</summary>
     public ClusterClock? Clock { get; set; }
 
     /// <summary>Index of the last entry applied, with or without commands.</summary>
     public long AppliedIndex => Volatile.Read(ref _appliedIndex);
+
+    /// <summary>Index of the last entry applied that has a stamp.</summary>
+    public long StampedIndex => Volatile.Read(ref _stampedIndex);
 
     /// <summary>Highest stamp applied.</summary>
     public long LastStamp => Volatile.Read(ref _lastStamp);
@@ -67,6 +71,7 @@ internal sealed class StateApplier(ReplicatedStates states)
         }
 
         Volatile.Write(ref _lastStamp, stamp);
+        Volatile.Write(ref _stampedIndex, index);
         Clock?.Applied(stamp);
         Volatile.Write(ref _appliedIndex, index);
         return answers;

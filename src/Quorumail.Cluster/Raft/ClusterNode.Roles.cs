@@ -13,8 +13,8 @@ public sealed partial class ClusterNode
     private RoleChange _role = new(NodeRole.Follower, null, 0);
     private Task _telling = Task.CompletedTask;
     private Task _leading = Task.CompletedTask;
+    private Task _keeping = Task.CompletedTask;
     private CancellationTokenSource? _leadership;
-    private long _lastContact;
 
     /// <summary>What this node is.</summary>
     public NodeRole Role => Volatile.Read(ref _role).Role;
@@ -35,9 +35,10 @@ public sealed partial class ClusterNode
     private void StartRoles(RunningLog log)
     {
         _telling = TellAsync();
+        _keeping = _transport is null ? Task.CompletedTask : KeepAsync(log, _transport);
         log.Node.LeaderChanged += (_, leader) => LeaderChanged(log, leader);
         log.Node.Voting = (term, isPreVote) => VotingBegins(log, term, isPreVote);
-        log.Node.MembersChanged = MembersChanged;
+        log.Node.MembersChanged = () => MembersChanged(log);
         if (log.Node.Leader is { } leader)
         {
             LeaderChanged(log, leader);
@@ -52,6 +53,7 @@ public sealed partial class ClusterNode
         }
 
         await _leading;
+        await _keeping;
         _roleChanges.Writer.TryComplete();
         await _telling;
     }
@@ -93,7 +95,7 @@ public sealed partial class ClusterNode
 
     private void VotingBegins(RunningLog log, long term, bool isPreVote)
     {
-        string contact = Volatile.Read(ref _lastContact) is var at and not 0
+        string contact = log.Node.HeardAt is var at and not 0
             ? $"{_time.GetElapsedTime(at).TotalMilliseconds:F0} ms ago"
             : "never";
         if (isPreVote)
@@ -161,7 +163,9 @@ public sealed partial class ClusterNode
             _transport.TrySend(peer.NodeId, FrameType.LeaderAnnounce, body.WrittenMemory);
         }
 
+        await WarmClockAsync(log, token);
         await WaitForOwnTermAsync(log, token);
+        await TendAsync(log, token);
     }
 
     // The first entry of its term tells a leader what its predecessors have committed.
@@ -178,5 +182,4 @@ public sealed partial class ClusterNode
         }
     }
 
-    private void MembersChanged() => _changed.Set();
 }

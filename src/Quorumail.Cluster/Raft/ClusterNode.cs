@@ -33,6 +33,8 @@ public sealed partial class ClusterNode : IReplicatedLog
     private RunningLog? _log;
     private Proposer? _proposer;
     private ClusterClock? _clock;
+    private Formation? _formation;
+    private long _startedAt;
 
     /// <summary>Prepares a node that stands alone; <see cref="StartAsync"/> opens its log.</summary>
     /// <param name="options">Where and how.</param>
@@ -72,7 +74,7 @@ public sealed partial class ClusterNode : IReplicatedLog
         _logger = logger;
         _givenJournal = journal;
         _queue = new ProposalQueue(options);
-        _traffic = new NodeTraffic(options.NodeId, next);
+        _traffic = new NodeTraffic(options.NodeId, next) { Membership = AnswerMemberAsync, PeerChanged = _ => _changed.Set() };
         Events = new ClusterEvents(options.MaxEvents, time);
     }
 
@@ -215,7 +217,7 @@ public sealed partial class ClusterNode : IReplicatedLog
             _transport.Dial(_options.Peers);
         }
 
-        identity ??= Found();
+        identity ??= _transport is null ? Found() : await FormAsync(_transport, token);
         if (!string.Equals(identity.NodeId, _options.NodeId, StringComparison.Ordinal))
         {
             throw new JournalException($"{_options.Directory} is the disk of {identity.NodeId}, not of {_options.NodeId}.");
@@ -223,6 +225,7 @@ public sealed partial class ClusterNode : IReplicatedLog
 
         identity = identity with { Life = identity.Life + 1 };
         identity.Write(path);
+        File.Delete(Path.Combine(_options.Directory, "disk"));
         _log = await RunningLog.OpenAsync(_options, identity, _states, _givenJournal, _transport, _time, _logger, Fail, token);
         Prepare(_log);
         await _log.Node.StartAsync(token);
@@ -233,8 +236,9 @@ public sealed partial class ClusterNode : IReplicatedLog
         }
 
         await Task.Yield();
-        _clock = new ClusterClock(_time, _log.Applier.LastStamp);
+        _clock = new ClusterClock(_time, _log.Applier.LastStamp, isCold: !_log.Trail.IsAlone);
         _log.Applier.Clock = _clock;
+        _startedAt = _log.Trail.LastEntryIndex;
         if (!_failed.Task.IsCompleted)
         {
             _queue.Open((ulong)identity.Incarnation, identity.FirstSequence);
@@ -249,22 +253,42 @@ public sealed partial class ClusterNode : IReplicatedLog
     private NodeHello HelloOf(NodeIdentity? identity) =>
         new(_options.NodeId, identity?.Incarnation ?? 0, identity?.ClusterId ?? Guid.Empty, _options.FeatureLevel, _options.Address);
 
-    private NodeIdentity Found()
+    private void CheckEmpty()
     {
-        string members = Path.Combine(_options.Directory, "members");
-        if (File.Exists(members) || _states.Application.AppliedIndex > 0)
+        if (File.Exists(Path.Combine(_options.Directory, "cluster")) || Directory.Exists(Path.Combine(_options.Directory, "vote"))
+            || _states.Application.AppliedIndex > 0 || _states.Store is { AppliedIndex: > 0 })
         {
             throw new JournalException(
-                $"{_options.Directory} does not say whose disk it is, but holds a log or a state. This node's disk counts as wiped.");
+                $"{_options.Directory} does not say whose disk it is, but holds a log or a state. This node's disk counts as wiped: empty the data directory to let the cluster take it in anew.");
+        }
+    }
+
+    private NodeIdentity Found()
+    {
+        CheckEmpty();
+        MembershipFile.Found(Path.Combine(_options.Directory, "members"), [new DnsEndPoint(_options.NodeId, 1)]);
+        return new NodeIdentity(_options.NodeId, Guid.NewGuid(), 1, 0);
+    }
+
+    private async Task<NodeIdentity> FormAsync(ITransport transport, CancellationToken token)
+    {
+        CheckEmpty();
+        Formation formation = new(_options, transport, _changed, _time, text => Events.Note(ClusterEventKind.Waiting, 0, text));
+        _formation = formation;
+        _ = formation.Mark; // Durable before anybody is told of it.
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(token, _stop.Token);
+        NodeIdentity identity = await formation.RunAsync(either.Token);
+        if (identity.Incarnation == 1)
+        {
+            Events.Note(ClusterEventKind.Founded, 0, $"{NodeId} has founded cluster {identity.ClusterId}.");
         }
 
-        MembershipFile.Found(members, [new DnsEndPoint(_options.NodeId, 1)]);
-        return new NodeIdentity(_options.NodeId, Guid.NewGuid(), 1, 0);
+        return identity;
     }
 
     private void Prepare(RunningLog log)
     {
-        _proposer = new Proposer(_queue, log.Node, () => ClusterTime, _changed, Fail);
+        _proposer = new Proposer(_queue, log.Node, () => ClusterTime, () => _clock is { IsWarm: true }, _changed, Fail);
         log.Trail.ForeignApplied = (index, term, commands, answers) =>
             _proposer.ForeignApplied((ulong)log.Identity.Incarnation, index, term, commands, answers);
         log.Forward = forwarded =>
@@ -277,6 +301,7 @@ public sealed partial class ClusterNode : IReplicatedLog
 
             return isTaken;
         };
+        log.Lead = (kind, frame, token) => AnswerLeadAsync(log, kind, frame, token);
     }
 
     private void Fail(Exception problem)

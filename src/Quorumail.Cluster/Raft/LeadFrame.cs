@@ -14,4 +14,7 @@ internal enum LeadFrame : byte
 
     /// <summary>How far have you applied? The answer: the version of the members that this node goes by (8), and the applied index (8).</summary>
     Applied = 4,
+
+    /// <summary>Do not stand for election until there is another leader.</summary>
+    Refrain = 5,
 }

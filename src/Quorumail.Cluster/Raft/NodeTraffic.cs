@@ -37,6 +37,11 @@ internal sealed class NodeTraffic(string nodeId, ITransportHandler? next) : ITra
         PeerChanged?.Invoke(peer);
     }
 
+    public string? Refusal(NodeHello peer) =>
+        Log?.States.Cluster.Find(peer.Incarnation) is { IsStruck: true }
+            ? $"incarnation {peer.Incarnation} of {peer.NodeId} was removed from the cluster; empty its data directory to let it join anew"
+            : next?.Refusal(peer);
+
     public void Disconnected(NodeHello peer, bool isRefused)
     {
         next?.Disconnected(peer, isRefused);

@@ -9,7 +9,7 @@ namespace Quorumail.Cluster.Raft;
 /// Brings batches into the log: as entries of its own while this node leads, else to the leader, again and again until they
 /// are applied here or nobody waits for them. Numbered commands are applied once however often they come.
 /// </summary>
-internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> clusterTime, AsyncSignal changed, Action<Exception> failed)
+internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> clusterTime, Func<bool> mayLead, AsyncSignal changed, Action<Exception> failed)
 {
     // While some batches are on their way to the leader, others may go.
     private const int MaxOnTheirWay = 4;
@@ -69,7 +69,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
         while (true)
         {
             Task change = changed.Next;
-            if (node.Leads)
+            if (node.Leads && mayLead())
             {
                 if (await ReplicateAsync(batch))
                 {
@@ -115,7 +115,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
                     await WaitAsync(change);
                 }
 
-                if (node.Leads)
+                if (node.Leads && mayLead())
                 {
                     if (await ReplicateAsync(batch))
                     {

@@ -19,6 +19,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     private readonly Channel<IClusterConfiguration<EndPoint>> _changes = Channel.CreateUnbounded<IClusterConfiguration<EndPoint>>();
     private Task _following = Task.CompletedTask;
     private int _installing;
+    private long _heardAt;
 
     [SetsRequiredMembers]
     public RaftNode(
@@ -54,6 +55,9 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     /// <summary>Told when the members that the engine goes by have changed.</summary>
     public Action? MembersChanged { get; set; }
+
+    /// <summary>When a leader was last heard of (timestamp of the clock); 0 if never.</summary>
+    public long HeardAt => Volatile.Read(ref _heardAt);
 
     /// <summary>Whether this node leads, as far as it knows.</summary>
     public bool Leads => Leader is { IsRemote: false };
@@ -144,6 +148,11 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         AppendFrame known = frame.After(mark.Index, mark.Term);
         Result<ReplicationStatus> result = await AppendEntriesAsync(
             ClusterMemberId.FromEndPoint(leader), known.Term, known, known.PreviousIndex, known.PreviousTerm, known.CommitIndex, 0, token);
+
+        if (result.Term <= frame.Term)
+        {
+            Volatile.Write(ref _heardAt, Time.GetTimestamp());
+        }
 
         // What is committed is the leader's too, so it need not look for the place before that where the logs part.
         long last = result.Value.Result == HeartbeatResult.Rejected

@@ -12,6 +12,9 @@ internal interface ITransport : IAsyncDisposable
     /// <summary>Peers that can be sent to now.</summary>
     IReadOnlyCollection<NodeHello> Peers { get; }
 
+    /// <summary>The addresses to dial, and who answered there.</summary>
+    IReadOnlyCollection<DialledAddress> Dialled => [];
+
     /// <summary>Begins to listen; dials nobody before <see cref="Dial"/>.</summary>
     /// <exception cref="IOException">The port is taken.</exception>
     Task StartAsync(NodeHello self, ITransportHandler handler, CancellationToken token);

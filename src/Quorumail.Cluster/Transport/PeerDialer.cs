@@ -28,6 +28,9 @@ internal sealed class PeerDialer(PeerAddress address, PortOptions options, PeerT
     private volatile bool _isRedundant;
     private int _generation;
 
+    /// <summary>What has come of it so far.</summary>
+    public DialledAddress Answer { get; private set; } = new(address.ToString(), null, "not reached yet");
+
     /// <summary>Dials until told to stop. Connections that are open then stay open.</summary>
     public async Task RunAsync(CancellationToken token)
     {
@@ -82,6 +85,7 @@ internal sealed class PeerDialer(PeerAddress address, PortOptions options, PeerT
             _frames = await OpenedAsync(_frames, ConnectionPurpose.Frames, token);
             rarely.Forget("unreachable", _name);
             _nodeId = _frames.Hello.NodeId;
+            Answer = new DialledAddress(_name, _nodeId, "");
             var ended = await Task.WhenAny(_bulk.Ended, _frames.Ended).WaitAsync(token);
             var first = ended == _bulk.Ended ? _bulk : _frames;
             _lastThere = time.GetTimestamp();
@@ -150,6 +154,12 @@ internal sealed class PeerDialer(PeerAddress address, PortOptions options, PeerT
 
     private TimeSpan Refused(HandshakeException refusal)
     {
+        Answer = refusal.Reason switch
+        {
+            RefusalReason.Self => new DialledAddress(_name, table.NodeId, ""),
+            RefusalReason.Redundant when (refusal.Peer?.NodeId ?? _nodeId) is { } there => new DialledAddress(_name, there, ""),
+            _ => new DialledAddress(_name, null, refusal.Message),
+        };
         switch (refusal.Reason)
         {
             case RefusalReason.Self:
@@ -186,6 +196,7 @@ internal sealed class PeerDialer(PeerAddress address, PortOptions options, PeerT
 
     private TimeSpan Unreachable(Exception failure)
     {
+        Answer = new DialledAddress(_name, null, failure.Message);
         if (failure is SocketException { SocketErrorCode: SocketError.ConnectionRefused } && _nodeId is not null)
         {
             table.ReportGone(_nodeId);

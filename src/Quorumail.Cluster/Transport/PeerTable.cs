@@ -33,6 +33,18 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
     /// <summary>Tells dialers that a connection has ended or that they should dial again.</summary>
     public event EventHandler? Changed;
 
+    /// <summary>This node's name.</summary>
+    public string NodeId
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _self.NodeId;
+            }
+        }
+    }
+
     /// <summary>Peers that can be sent to.</summary>
     public IReadOnlyCollection<NodeHello> Peers => [.. _peers.Values.Where(peer => peer.Frames is not null).Select(peer => peer.Hello)];
 

@@ -28,7 +28,7 @@ internal sealed class PortTransport : ITransport
     private readonly RunningTasks _running = new();
     private readonly CancellationTokenSource _stopping = new();
     private readonly Lock _lock = new();
-    private readonly Dictionary<string, CancellationTokenSource> _dialled = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (PeerDialer Dialer, CancellationTokenSource Stop)> _dialled = new(StringComparer.Ordinal);
     private readonly ulong _process = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
     private ITransportHandler? _handler;
     private PeerTable? _table;
@@ -57,6 +57,17 @@ internal sealed class PortTransport : ITransport
     }
 
     public IReadOnlyCollection<NodeHello> Peers => _table?.Peers ?? [];
+
+    public IReadOnlyCollection<DialledAddress> Dialled
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _dialled.Values.Select(d => d.Dialer.Answer)];
+            }
+        }
+    }
 
     /// <summary>What went through the port.</summary>
     public PortCounters Counters { get; } = new();
@@ -115,7 +126,7 @@ internal sealed class PortTransport : ITransport
                 return;
             }
 
-            foreach (var (name, stop) in _dialled.Where(pair => !wanted.ContainsKey(pair.Key)).ToList())
+            foreach (var (name, (_, stop)) in _dialled.Where(pair => !wanted.ContainsKey(pair.Key)).ToList())
             {
                 stop.Cancel();
                 stop.Dispose();
@@ -125,8 +136,8 @@ internal sealed class PortTransport : ITransport
             foreach (var (name, address) in wanted.Where(pair => !_dialled.ContainsKey(pair.Key)))
             {
                 var stop = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token);
-                _dialled.Add(name, stop);
                 var dialer = new PeerDialer(address, _options, Table, DialAsync, _rarely, _time, _log);
+                _dialled.Add(name, (dialer, stop));
                 var token = stop.Token;
                 _running.Add(Task.Run(() => dialer.RunAsync(token), token));
             }
@@ -182,7 +193,7 @@ internal sealed class PortTransport : ITransport
         _sockets.Dispose();
         lock (_lock)
         {
-            foreach (var stop in _dialled.Values)
+            foreach (var (_, stop) in _dialled.Values)
             {
                 stop.Dispose();
             }

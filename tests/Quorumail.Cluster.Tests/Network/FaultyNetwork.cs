@@ -215,7 +215,9 @@ internal sealed class FaultyNetwork(int seed) : IDisposable
 
     private bool ShouldConnect(FaultyTransport a, FaultyTransport b) =>
         _nodes.ContainsValue(a) && _nodes.ContainsValue(b) && !_reset.Contains((a.NodeId, b.NodeId))
-        && (a.Addresses.Contains(b.NodeId) || b.Addresses.Contains(a.NodeId));
+        && (a.Addresses.Contains(b.NodeId) || b.Addresses.Contains(a.NodeId))
+        && (a.Self.ClusterId == b.Self.ClusterId || a.Self.ClusterId == Guid.Empty || b.Self.ClusterId == Guid.Empty)
+        && (a.Connections.ContainsKey(b.NodeId) || (a.Handler.Refusal(b.Self) is null && b.Handler.Refusal(a.Self) is null));
 
     private TimeSpan DelayOf(string from, string to)
     {

@@ -22,6 +22,9 @@ internal sealed class FaultyTransport(FaultyNetwork network, string nodeId) : IT
 
     public IReadOnlyCollection<NodeHello> Peers => network.PeersOf(this);
 
+    public IReadOnlyCollection<DialledAddress> Dialled => [.. Addresses.Select(a =>
+        a == nodeId || Peers.Any(p => p.NodeId == a) ? new DialledAddress(a, a, string.Empty) : new DialledAddress(a, null, "no route"))];
+
     public Task StartAsync(NodeHello self, ITransportHandler handler, CancellationToken token)
     {
         _self = self;

@@ -44,6 +44,22 @@ internal sealed class TestCluster : IAsyncDisposable
         return cluster;
     }
 
+    /// <summary>A cluster that has formed itself from empty disks.</summary>
+    public static async Task<TestCluster> FormAsync(int count, int seed = 1, Func<ClusterNodeOptions, ClusterNodeOptions>? configure = null)
+    {
+        TestCluster cluster = new(seed);
+        cluster.Configure = configure ?? cluster.Configure;
+        string[] names = [.. Enumerable.Range(1, count).Select(i => $"node{i}")];
+        await Task.WhenAll(names.Select(n => cluster.Add(n, names).StartAsync()));
+        await cluster.AllVoteAsync(count);
+        return cluster;
+    }
+
+    /// <summary>Waits until all nodes agree that there are so many members, all with a vote.</summary>
+    public async Task AllVoteAsync(int count) => await Eventually.TrueAsync(
+        () => Nodes.Values.All(n => n.Node.IsReady && n.Node.Members.Count(m => m.IsVoter) == count && n.Node.Members.All(m => m.IsVoter)),
+        () => $"not {count} members:\n" + Describe());
+
     public string DirectoryOf(string nodeId) => _directory[nodeId];
 
     /// <summary>Adds a node that is not started yet.</summary>
