@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Hosting;
+using Quorumail.Server.Smtp;
 
 namespace Quorumail.Server.CommandLine;
 
@@ -16,6 +17,7 @@ internal static class SmtpServerCommand
         root.Subcommands.Add(ConfigCommand(common));
         root.Subcommands.Add(QueueCommand(common));
         root.Subcommands.Add(new ClusterCommand(common).Create());
+        root.Subcommands.Add(LogCommand.Create(common));
         root.Subcommands.Add(PasswordCommand.Create());
 
         var parsed = root.Parse(arguments);
@@ -50,8 +52,11 @@ internal static class SmtpServerCommand
                 return ExitCode.BadConfiguration;
             }
 
+            var errors = new List<string>();
+            SmtpHosting.CreateDirectory(loaded.Options, errors);
+            errors.ForEach(error => Console.Error.WriteLine($"smtp-server: {error}"));
             ConfigReport.Write(loaded, Console.Out);
-            return ExitCode.Success;
+            return errors.Count == 0 ? ExitCode.Success : ExitCode.BadConfiguration;
         });
         return new Command("config", "The configuration.") { check };
     }

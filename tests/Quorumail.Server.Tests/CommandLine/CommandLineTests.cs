@@ -2,8 +2,11 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Core.Smtp.Authentication;
+using Quorumail.Server.CommandLine;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Http;
+using Quorumail.Server.Queue;
+using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Tests.CommandLine;
 
@@ -43,6 +46,36 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal(2, code);
         Assert.NotEmpty(error);
         Assert.Empty(_directory.GetDirectories());
+    }
+
+    [Fact]
+    public async Task Config_check_finds_what_would_keep_the_server_from_starting()
+    {
+        await File.WriteAllTextAsync(Path.Combine(_directory.FullName, "config.toml"), "[aliases]\n\"a@localhost\" = [\"b@localhost\"]\n\"b@localhost\" = [\"a@localhost\"]\n", Token);
+
+        var (code, _, error) = await RunAsync("config check");
+
+        Assert.Equal(2, code);
+        Assert.Contains("a@localhost", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_log_on_the_disk_is_shown_to_people()
+    {
+        var missing = await RunAsync("log dump");
+        Assert.Equal(ExitCode.CannotStart, missing.Code);
+        Assert.Contains("there is no log in", missing.Error, StringComparison.Ordinal);
+
+        var options = new MailQueueOptions { Database = new DatabaseOptions { Path = Path.Combine(_directory.FullName, "data") } };
+        await using (var queue = await MailQueue.OpenAsync(options, TimeProvider.System, NullLoggerFactory.Instance, Token))
+        {
+            await queue.AbandonAsync(queue.NewId());
+        }
+
+        var (code, output, _) = await RunAsync("log dump");
+
+        Assert.Equal(0, code);
+        Assert.Contains("OwnerRestartedCommand", output, StringComparison.Ordinal);
     }
 
     [Fact]
