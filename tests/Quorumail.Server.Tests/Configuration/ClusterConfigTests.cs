@@ -38,7 +38,7 @@ public sealed class ClusterConfigTests : IDisposable
         ];
         var loaded = ConfigLoader.LoadText("", guide.Select(key => KeyValuePair.Create(key.Variable, key.Value)));
 
-        Assert.Empty(loaded.Warnings.Where(warning => warning.Contains("unknown", StringComparison.Ordinal)));
+        Assert.DoesNotContain(loaded.Warnings, warning => warning.Contains("unknown", StringComparison.Ordinal));
         Assert.All(guide, key => Assert.Equal(key.Expected, key.Read(loaded.Options.Cluster)));
     }
 
