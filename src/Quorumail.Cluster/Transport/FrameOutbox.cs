@@ -1,6 +1,4 @@
-using System.Buffers;
 using System.Buffers.Binary;
-using System.IO.Pipelines;
 using Quorumail.Core;
 using Quorumail.Core.Cluster;
 
@@ -14,10 +12,10 @@ internal sealed class FrameOutbox
 {
     private const int FirstSize = 4096;
 
-    private readonly PipeWriter _output;
+    private readonly Stream _output;
     private readonly int _capacity;
     private readonly PortCounters _counters;
-    private readonly Action<Exception?> _broken;
+    private readonly Action<Exception> _broken;
     private readonly Lock _lock = new();
     private byte[]? _gathered;
     private int _length;
@@ -30,7 +28,7 @@ internal sealed class FrameOutbox
     /// <param name="capacity">Bytes that may wait.</param>
     /// <param name="counters">Told what is appended.</param>
     /// <param name="broken">Called when nothing can be written any more.</param>
-    public FrameOutbox(PipeWriter output, int capacity, PortCounters counters, Action<Exception?> broken)
+    public FrameOutbox(Stream output, int capacity, PortCounters counters, Action<Exception> broken)
     {
         // One frame of the largest kind must fit, or it would wait for ever.
         Invariant.Check(capacity >= FrameLimits.HeaderSize + FrameLimits.BodyMax, "a connection's buffer holds the largest frame");
@@ -130,7 +128,7 @@ internal sealed class FrameOutbox
             _room = null;
             if (_gathered is not null)
             {
-                ArrayPool<byte>.Shared.Return(_gathered);
+                FrameBuffers.Return(_gathered);
                 _gathered = null;
                 _length = 0;
             }
@@ -143,13 +141,13 @@ internal sealed class FrameOutbox
     {
         if (_gathered is null)
         {
-            _gathered = ArrayPool<byte>.Shared.Rent(Math.Max(FirstSize, length));
+            _gathered = FrameBuffers.Rent(Math.Max(FirstSize, length));
         }
         else if (_gathered.Length < _length + length)
         {
-            var larger = ArrayPool<byte>.Shared.Rent(Math.Max(2 * _gathered.Length, _length + length));
+            var larger = FrameBuffers.Rent(Math.Max(2 * _gathered.Length, _length + length));
             _gathered.AsSpan(0, _length).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(_gathered);
+            FrameBuffers.Return(_gathered);
             _gathered = larger;
         }
 
@@ -180,20 +178,13 @@ internal sealed class FrameOutbox
         {
             while (Gathered(out var octets, out var length))
             {
-                FlushResult result;
                 try
                 {
-                    result = await _output.WriteAsync(octets.AsMemory(0, length), CancellationToken.None);
+                    await _output.WriteAsync(octets.AsMemory(0, length), CancellationToken.None);
                 }
                 finally
                 {
-                    ArrayPool<byte>.Shared.Return(octets);
-                }
-
-                if (result.IsCompleted || result.IsCanceled)
-                {
-                    _broken(null);
-                    return;
+                    FrameBuffers.Return(octets);
                 }
             }
         }

@@ -1,16 +1,16 @@
 using System.Buffers;
-using System.IO.Pipelines;
 using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Transport;
 
 /// <summary>
-/// A connection's bytes as a stream for TLS. If the first answer is no TLS but a refusal in plain frames, reading throws
-/// <see cref="PlainAnswerException"/> with what it says.
+/// A connection's bytes as TLS reads them: first those that have been looked at already. If the first answer to a node
+/// that dials is no TLS but a refusal in plain frames, reading throws <see cref="PlainAnswerException"/> with what it says.
 /// </summary>
-internal sealed class PeekedStream(IDuplexPipe pipe) : Stream
+internal sealed class PeekedStream(Stream inner, ReadOnlyMemory<byte> looked, bool isDialling) : Stream
 {
-    private bool _isPeeked;
+    private ReadOnlyMemory<byte> _looked = looked;
+    private bool _isJudged = !isDialling;
 
     public override bool CanRead => true;
 
@@ -28,44 +28,24 @@ internal sealed class PeekedStream(IDuplexPipe pipe) : Stream
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        var result = await pipe.Input.ReadAsync(cancellationToken);
-        var input = result.Buffer;
-        if (!_isPeeked && !input.IsEmpty)
+        if (!_isJudged && !buffer.IsEmpty)
         {
-            while (!result.IsCompleted && input.Length < FrameLimits.HandshakeMax && IsRefusalBegun(input))
-            {
-                pipe.Input.AdvanceTo(input.Start, input.End);
-                result = await pipe.Input.ReadAsync(cancellationToken);
-                input = result.Buffer;
-            }
-
-            _isPeeked = true;
-            if (IsRefusal(input, out var refusal))
-            {
-                pipe.Input.AdvanceTo(input.End);
-                throw new PlainAnswerException(refusal);
-            }
+            _isJudged = true;
+            await JudgeAsync(cancellationToken);
         }
 
-        if (result.IsCanceled)
+        if (_looked.IsEmpty)
         {
-            throw new OperationCanceledException();
+            return await inner.ReadAsync(buffer, cancellationToken);
         }
 
-        var length = (int)Math.Min(buffer.Length, input.Length);
-        input.Slice(0, length).CopyTo(buffer.Span);
-        pipe.Input.AdvanceTo(input.GetPosition(length));
+        var length = Math.Min(buffer.Length, _looked.Length);
+        _looked[..length].CopyTo(buffer);
+        _looked = _looked[length..];
         return length;
     }
 
-    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
-    {
-        var result = await pipe.Output.WriteAsync(buffer, cancellationToken);
-        if (result.IsCompleted)
-        {
-            throw new IOException("the connection has ended");
-        }
-    }
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => inner.WriteAsync(buffer, cancellationToken);
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
@@ -87,26 +67,38 @@ internal sealed class PeekedStream(IDuplexPipe pipe) : Stream
 
     public override void SetLength(long value) => throw new NotSupportedException();
 
+    private async Task JudgeAsync(CancellationToken token)
+    {
+        var octets = new byte[FrameLimits.HandshakeMax];
+        var length = 0;
+        do
+        {
+            var count = await inner.ReadAsync(octets.AsMemory(length), token);
+            if (count == 0)
+            {
+                break;
+            }
+
+            length += count;
+        }
+        while (IsRefusalBegun(octets.AsSpan(0, length)));
+
+        _looked = octets.AsMemory(0, length);
+        var input = new ReadOnlySequence<byte>(_looked);
+        if (FrameCodec.Read(ref input, isAuthenticated: false, out var type, out var body) == FrameStatus.Complete && type == FrameType.Refuse)
+        {
+            throw new PlainAnswerException(Handshake.ReadRefusal(body.ToArray()));
+        }
+    }
+
     // A TLS record of type 20 has a version (3.x) where our length has a zero.
-    private static bool IsRefusalBegun(in ReadOnlySequence<byte> input) =>
-        input.FirstSpan[0] == (byte)FrameType.Refuse
-        && (input.Length < 2 || input.Slice(1, 1).FirstSpan[0] == 0)
-        && FrameCodec.ReadHeader(input, isAuthenticated: false, out var header) switch
+    private static bool IsRefusalBegun(ReadOnlySpan<byte> octets) =>
+        octets[0] == (byte)FrameType.Refuse
+        && (octets.Length == 1 || octets[1] == 0)
+        && FrameCodec.ReadHeader(new ReadOnlySequence<byte>(octets.ToArray()), isAuthenticated: false, out var header) switch
         {
             FrameStatus.NeedInput => true,
-            FrameStatus.Complete => input.Length < FrameLimits.HeaderSize + header.BodyLength,
+            FrameStatus.Complete => octets.Length < FrameLimits.HeaderSize + header.BodyLength,
             _ => false,
         };
-
-    private static bool IsRefusal(ReadOnlySequence<byte> input, out HandshakeStep refusal)
-    {
-        refusal = default;
-        if (FrameCodec.Read(ref input, isAuthenticated: false, out var type, out var body) != FrameStatus.Complete || type != FrameType.Refuse)
-        {
-            return false;
-        }
-
-        refusal = Handshake.ReadRefusal(body.ToArray());
-        return true;
-    }
 }

@@ -16,7 +16,11 @@ namespace Quorumail.Cluster.Transport;
 internal sealed class PeerLink
 #pragma warning restore CA1001
 {
-    private readonly OpenConnection _connection;
+    // What is still to come of a frame and is longer than this is read into the frame's own buffer.
+    private const int DirectMin = 16 * 1024;
+
+    private readonly PeerIntroduction _peer;
+    private readonly FrameConnection _connection;
     private readonly PortOptions _options;
     private readonly PortCounters _counters;
     private readonly ITransportHandler _handler;
@@ -42,15 +46,16 @@ internal sealed class PeerLink
 
     public PeerLink(OpenConnection connection, bool isDialled, PortOptions options, PortCounters counters, ITransportHandler handler, TimeProvider time, ILogger log)
     {
-        _connection = connection;
+        _peer = connection.Peer;
+        _connection = connection.Connection;
         _options = options;
         _counters = counters;
         _handler = handler;
         _time = time;
         _log = log;
         IsDialled = isDialled;
-        Hello = HelloOf(connection.Peer);
-        _outbox = new FrameOutbox(connection.Pipe.Output, options.SendBuffer, counters, failure => Close(failure?.Message.TrimEnd('.') ?? "the peer closed it"));
+        Hello = HelloOf(_peer);
+        _outbox = new FrameOutbox(_connection.Stream, options.SendBuffer, counters, failure => Close(failure.Message.TrimEnd('.')));
         Opened = time.GetTimestamp();
         _heard = Opened;
     }
@@ -59,18 +64,18 @@ internal sealed class PeerLink
     public NodeHello Hello { get; }
 
     /// <summary>The other process's own number.</summary>
-    public ulong Process => _connection.Peer.Process;
+    public ulong Process => _peer.Process;
 
     /// <summary>Grows when the other process says something new of itself.</summary>
-    public int Generation => _connection.Peer.Generation;
+    public int Generation => _peer.Generation;
 
-    public ConnectionPurpose Purpose => _connection.Peer.Purpose;
+    public ConnectionPurpose Purpose => _peer.Purpose;
 
     /// <summary>Whether this node dialled.</summary>
     public bool IsDialled { get; }
 
     /// <summary>Address and port at the other end, as the socket sees it.</summary>
-    public string Remote => _connection.Context.RemoteEndPoint?.ToString() ?? "?";
+    public string Remote => _connection.Remote;
 
     /// <summary>Why it ended.</summary>
     public string EndReason { get; private set; } = "";
@@ -152,7 +157,7 @@ internal sealed class PeerLink
 
         EndReason = reason;
         _outbox.Close();
-        _connection.Context.Abort();
+        _connection.Dispose();
         _ended.Cancel();
         foreach (var answer in _asked.Values)
         {
@@ -189,84 +194,93 @@ internal sealed class PeerLink
         {
             if (_body is not null)
             {
-                ArrayPool<byte>.Shared.Return(_body);
+                FrameBuffers.Return(_body);
                 _body = null;
             }
-
-            await _connection.Pipe.Input.CompleteAsync();
-            await _connection.Context.DisposeAsync();
         }
     }
 
     private async Task ReadAsync()
     {
-        var input = _connection.Pipe.Input;
         while (true)
         {
-            var result = await input.ReadAsync(_ended.Token);
-            Volatile.Write(ref _heard, _time.GetTimestamp());
-            var buffer = result.Buffer;
             _outbox.Cork();
             try
             {
-                while (Take(ref buffer))
+                while (Take())
                 {
                 }
             }
             finally
             {
-                input.AdvanceTo(buffer.Start, buffer.End);
                 _outbox.Uncork();
             }
 
-            if (result.IsCompleted)
+            await RoomForQuestionsAsync();
+            if (_body is not null && _header.BodyLength - _filled >= DirectMin)
+            {
+                var count = await _connection.Stream.ReadAsync(_body.AsMemory(_filled, _header.BodyLength - _filled), CancellationToken.None);
+                _filled += count;
+                if (count == 0)
+                {
+                    return;
+                }
+            }
+            else if (!await _connection.FillAsync(CancellationToken.None))
             {
                 return;
             }
 
-            await RoomForQuestionsAsync();
+            Volatile.Write(ref _heard, _time.GetTimestamp());
         }
     }
 
-    /// <summary>Takes from the input what belongs to the frame that is coming in. False when that was all of it.</summary>
-    private bool Take(ref ReadOnlySequence<byte> input)
+    /// <summary>Takes from what has been read what belongs to the frame that is coming in. False when that was all of it.</summary>
+    private bool Take()
     {
-        if (_body is null)
+        if (_body is null && !TakeHeader())
         {
-            var status = FrameCodec.ReadHeader(input, isAuthenticated: true, out _header);
-            if (status == FrameStatus.NeedInput)
-            {
-                return false;
-            }
-
-            if (status != FrameStatus.Complete)
-            {
-                throw new FrameException($"it sent what is no frame of ours ({status}, type {input.FirstSpan[0]})");
-            }
-
-            if (_header.Type >= FrameType.Failed && _header.BodyLength < FrameLimits.NumberSize)
-            {
-                throw new FrameException($"it sent a frame of type {(byte)_header.Type} without its number");
-            }
-
-            input = input.Slice(FrameLimits.HeaderSize);
-            _body = ArrayPool<byte>.Shared.Rent(Math.Max(1, _header.BodyLength));
-            _filled = 0;
+            return false;
         }
 
-        var length = (int)Math.Min(_header.BodyLength - _filled, input.Length);
-        input.Slice(0, length).CopyTo(_body.AsSpan(_filled));
-        input = input.Slice(length);
+        var pending = _connection.Pending;
+        var length = Math.Min(_header.BodyLength - _filled, pending.Length);
+        pending[..length].CopyTo(_body.AsMemory(_filled));
+        _connection.Use(length);
         _filled += length;
         if (_filled < _header.BodyLength)
         {
             return false;
         }
 
-        var body = _body;
+        var body = _body!;
         _body = null;
         _counters.Received(_header.Type, FrameLimits.HeaderSize + _header.BodyLength);
         Handle(_header.Type, body, _header.BodyLength);
+        return true;
+    }
+
+    private bool TakeHeader()
+    {
+        var status = FrameCodec.ReadHeader(new ReadOnlySequence<byte>(_connection.Pending), isAuthenticated: true, out _header);
+        if (status == FrameStatus.NeedInput)
+        {
+            return false;
+        }
+
+        if (status != FrameStatus.Complete)
+        {
+            throw new FrameException($"it sent what is no frame of ours ({status}, type {_connection.Pending.Span[0]})");
+        }
+
+        if (_header.Type >= FrameType.Failed && _header.BodyLength < FrameLimits.NumberSize)
+        {
+            throw new FrameException($"it sent a frame of type {(byte)_header.Type} without its number");
+        }
+
+        _connection.Use(FrameLimits.HeaderSize);
+        _body = FrameBuffers.Rent(Math.Max(1, _header.BodyLength));
+        _filled = 0;
         return true;
     }
 
@@ -310,7 +324,7 @@ internal sealed class PeerLink
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(body);
+            FrameBuffers.Return(body);
         }
     }
 
@@ -353,7 +367,7 @@ internal sealed class PeerLink
 
     private void Answered(byte[] body, int length)
     {
-        ArrayPool<byte>.Shared.Return(body);
+        FrameBuffers.Return(body);
         TaskCompletionSource? room = null;
         lock (_lock)
         {

@@ -2,11 +2,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
-using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Options;
 using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Transport;
@@ -23,7 +19,6 @@ internal sealed class PortTransport : ITransport
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly PortHandshake _handshake;
-    private readonly SocketConnectionContextFactory _sockets;
     private readonly RareLog _rarely;
     private readonly RunningTasks _running = new();
     private readonly CancellationTokenSource _stopping = new();
@@ -32,7 +27,7 @@ internal sealed class PortTransport : ITransport
     private readonly ulong _process = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
     private ITransportHandler? _handler;
     private PeerTable? _table;
-    private IConnectionListener? _listener;
+    private Socket? _listener;
     private Task _telling = Task.CompletedTask;
     private int _unauthenticated;
     private bool _isStopping;
@@ -44,16 +39,6 @@ internal sealed class PortTransport : ITransport
         _log = log;
         _handshake = new PortHandshake(options, time);
         _rarely = new RareLog(time, RareInterval);
-        var listening = Sockets();
-        _sockets = new SocketConnectionContextFactory(
-            new SocketConnectionFactoryOptions
-            {
-                MaxReadBufferSize = listening.MaxReadBufferSize,
-                MaxWriteBufferSize = listening.MaxWriteBufferSize,
-                WaitForDataBeforeAllocatingBuffer = listening.WaitForDataBeforeAllocatingBuffer,
-                UnsafePreferInlineScheduling = listening.UnsafePreferInlineScheduling,
-            },
-            NullLogger.Instance);
     }
 
     public IReadOnlyCollection<NodeHello> Peers => _table?.Peers ?? [];
@@ -73,29 +58,22 @@ internal sealed class PortTransport : ITransport
     public PortCounters Counters { get; } = new();
 
     /// <summary>Where it listens, the port that was taken included; null before the start.</summary>
-    public IPEndPoint? EndPoint => _listener?.EndPoint as IPEndPoint;
+    public IPEndPoint? EndPoint => _listener?.LocalEndPoint as IPEndPoint;
 
     private PeerTable Table => _table ?? throw new InvalidOperationException("the transport has not been started");
 
-    public async Task StartAsync(NodeHello self, ITransportHandler handler, CancellationToken token)
+    public Task StartAsync(NodeHello self, ITransportHandler handler, CancellationToken token)
     {
+        token.ThrowIfCancellationRequested();
         _handler = handler;
         _table = new PeerTable(_options, handler, _process, _log);
         _table.Introduce(self);
-        try
-        {
-            var factory = new SocketTransportFactory(Options.Create(Sockets()), NullLoggerFactory.Instance);
-            _listener = await factory.BindAsync(new IPEndPoint(_options.BindAddress, _options.BindPort), token);
-        }
-        catch (Exception failure) when (failure is AddressInUseException or SocketException)
-        {
-            throw new IOException($"the cluster port {_options.BindAddress}:{_options.BindPort} can't be used: {failure.Message}", failure);
-        }
-
-        PortLog.Listening(_log, _listener.EndPoint.ToString() ?? "", _options.Certificate is not null, _options.Tokens.Count > 0);
+        _listener = Listen();
+        PortLog.Listening(_log, _listener.LocalEndPoint?.ToString() ?? "", _options.Certificate is not null, _options.Tokens.Count > 0);
         _telling = _table.TellAsync();
         _running.Add(AcceptAsync(_listener));
         _running.Add(WatchAsync());
+        return Task.CompletedTask;
     }
 
     public void Introduce(NodeHello self) => Table.Introduce(self);
@@ -176,21 +154,11 @@ internal sealed class PortTransport : ITransport
 
         await _stopping.CancelAsync();
 
-        if (_listener is not null)
-        {
-            await _listener.UnbindAsync(CancellationToken.None);
-        }
-
+        _listener?.Dispose();
         _table?.Close();
         await _running.EndedAsync();
         _table?.EndEvents();
         await _telling;
-        if (_listener is not null)
-        {
-            await _listener.DisposeAsync();
-        }
-
-        _sockets.Dispose();
         lock (_lock)
         {
             foreach (var (_, stop) in _dialled.Values)
@@ -202,31 +170,37 @@ internal sealed class PortTransport : ITransport
         _stopping.Dispose();
     }
 
-    // Frames are copied out of the pipe as they come, so that it need not hold a whole one. Callbacks run where the
-    // socket's do: what handles frames must not block.
-    private static SocketTransportOptions Sockets() => new()
+    private Socket Listen()
     {
-        NoDelay = true,
-        MaxReadBufferSize = 256 * 1024,
-        MaxWriteBufferSize = 256 * 1024,
-        WaitForDataBeforeAllocatingBuffer = true,
-        UnsafePreferInlineScheduling = true,
-    };
+        var listener = new Socket(_options.BindAddress.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            if (_options.BindAddress.Equals(IPAddress.IPv6Any))
+            {
+                listener.DualMode = true;
+            }
 
-    private async Task AcceptAsync(IConnectionListener listener)
+            listener.Bind(new IPEndPoint(_options.BindAddress, _options.BindPort));
+            listener.Listen(_options.ConnectionsMax);
+            return listener;
+        }
+        catch (SocketException failure)
+        {
+            listener.Dispose();
+            throw new IOException($"the cluster port {_options.BindAddress}:{_options.BindPort} can't be used: {failure.Message}", failure);
+        }
+    }
+
+    private async Task AcceptAsync(Socket listener)
     {
         while (!_stopping.IsCancellationRequested)
         {
             try
             {
-                if (await listener.AcceptAsync(_stopping.Token) is not { } connection)
-                {
-                    return;
-                }
-
-                _running.Add(Task.Run(() => ServeAsync(connection), CancellationToken.None));
+                var socket = await listener.AcceptAsync(_stopping.Token);
+                _running.Add(Task.Run(() => ServeAsync(socket), CancellationToken.None));
             }
-            catch (OperationCanceledException)
+            catch (Exception failure) when (failure is OperationCanceledException or ObjectDisposedException)
             {
                 return;
             }
@@ -243,27 +217,29 @@ internal sealed class PortTransport : ITransport
         }
     }
 
-    private async Task ServeAsync(ConnectionContext connection)
+    private async Task ServeAsync(Socket socket)
     {
-        var remote = connection.RemoteEndPoint?.ToString() ?? "?";
+        var endPoint = FrameConnection.RemoteOf(socket);
+        var remote = endPoint?.ToString() ?? "?";
         try
         {
             if (Interlocked.Increment(ref _unauthenticated) > _options.UnauthenticatedMax || Table.Links.Count >= _options.ConnectionsMax)
             {
-                await CloseAsync(connection);
                 throw new HandshakeException(RefusalReason.TooMany, "too many connections wait for their handshake, or are open", isByPeer: false, null);
             }
 
-            await OpenAsync(connection, isDialled: false, ConnectionPurpose.Frames, _stopping.Token);
+            await OpenAsync(socket, isDialled: false, ConnectionPurpose.Frames, _stopping.Token);
         }
         catch (HandshakeException refusal)
         {
+            socket.Dispose();
             Count(refusal);
-            Say(refusal, remote, (connection.RemoteEndPoint as IPEndPoint)?.Address.ToString() ?? remote);
+            Say(refusal, remote, endPoint?.Address.ToString() ?? remote);
         }
         catch (Exception failure)
         {
             // A port check connects and closes; that is no news.
+            socket.Dispose();
             PortLog.NoHandshake(_log, remote, failure.Message);
         }
         finally
@@ -274,52 +250,42 @@ internal sealed class PortTransport : ITransport
 
     private async Task<PeerLink> DialAsync(IPEndPoint endPoint, ConnectionPurpose purpose, CancellationToken token)
     {
-        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         using var limit = new CancellationTokenSource(_options.ConnectTimeout, _time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, token);
         try
         {
             await socket.ConnectAsync(endPoint, both.Token);
+            return await OpenAsync(socket, isDialled: true, purpose, token);
+        }
+        catch (HandshakeException refusal)
+        {
+            socket.Dispose();
+            Count(refusal);
+            throw;
         }
         catch (Exception failure)
         {
             socket.Dispose();
             throw failure is OperationCanceledException && !token.IsCancellationRequested ? new SocketException((int)SocketError.TimedOut) : failure;
         }
-
-        try
-        {
-            return await OpenAsync(_sockets.Create(socket), isDialled: true, purpose, token);
-        }
-        catch (HandshakeException refusal)
-        {
-            Count(refusal);
-            throw;
-        }
     }
 
-    private async Task<PeerLink> OpenAsync(ConnectionContext connection, bool isDialled, ConnectionPurpose purpose, CancellationToken token)
+    private async Task<PeerLink> OpenAsync(Socket socket, bool isDialled, ConnectionPurpose purpose, CancellationToken token)
     {
-        try
+        var connection = new FrameConnection(socket);
+        var (self, generation) = Table.Introduction(purpose);
+        var open = isDialled
+            ? await _handshake.DialAsync(connection, self, (peer, within) => Table.JudgeAsync(peer, isDialled: true, within), token)
+            : await _handshake.AcceptAsync(connection, self, (peer, within) => Table.JudgeAsync(peer, isDialled: false, within), token);
+        var link = new PeerLink(open, isDialled, _options, Counters, _handler!, _time, _log);
+        if (!Table.TryEnter(link, generation, out var told))
         {
-            var (self, generation) = Table.Introduction(purpose);
-            var open = isDialled
-                ? await _handshake.DialAsync(connection, self, (peer, within) => Table.JudgeAsync(peer, isDialled: true, within), token)
-                : await _handshake.AcceptAsync(connection, self, (peer, within) => Table.JudgeAsync(peer, isDialled: false, within), token);
-            var link = new PeerLink(open, isDialled, _options, Counters, _handler!, _time, _log);
-            if (!Table.TryEnter(link, generation, out var told))
-            {
-                throw new HandshakeException(RefusalReason.Stopping, "this node stops or introduces itself anew", isByPeer: false, open.Peer);
-            }
+            throw new HandshakeException(RefusalReason.Stopping, "one of the two stops or introduces itself anew", isByPeer: false, open.Peer);
+        }
 
-            _running.Add(RunAsync(link, told));
-            return link;
-        }
-        catch (Exception)
-        {
-            await CloseAsync(connection);
-            throw;
-        }
+        _running.Add(RunAsync(link, told));
+        return link;
     }
 
     private async Task RunAsync(PeerLink link, Task told)
@@ -329,12 +295,6 @@ internal sealed class PortTransport : ITransport
         await link.RunAsync();
         Table.Leave(link);
         link.Tell();
-    }
-
-    private static async Task CloseAsync(ConnectionContext connection)
-    {
-        connection.Abort();
-        await connection.DisposeAsync();
     }
 
     private static bool IsQuiet(RefusalReason reason) => reason is RefusalReason.Self or RefusalReason.Redundant or RefusalReason.Stopping;
