@@ -29,6 +29,7 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly long _startedAt;
     private Task _running = Task.CompletedTask;
+    private NodeStatus? _sent;
 
     public HealthMonitor(
         HealthLimits limits, ITransport transport, string nodeId, Func<OwnState> own, INodeLoad load, TimeProvider time, ILogger logger)
@@ -127,7 +128,12 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
                         _process.Sample();
                     }
 
-                    Send([.. _transport.Peers.Select(peer => peer.NodeId)]);
+                    SendToAll();
+                }
+                else if (NewHeartbeat().Condition?.Status != _sent)
+                {
+                    // The others should not take this node for what it was for a whole interval.
+                    SendToAll();
                 }
 
                 foreach (NodeHello peer in _transport.Peers)
@@ -172,6 +178,12 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
         {
             _asked.TryRemove(nodeId, out _);
         }
+    }
+
+    private void SendToAll()
+    {
+        _sent = NewHeartbeat().Condition?.Status;
+        Send([.. _transport.Peers.Select(peer => peer.NodeId)]);
     }
 
     private void Send(IReadOnlyCollection<string> peers)

@@ -25,6 +25,7 @@ internal sealed class PortTransport : ITransport
     private readonly Lock _lock = new();
     private readonly Dictionary<string, (PeerDialer Dialer, CancellationTokenSource Stop)> _dialled = new(StringComparer.Ordinal);
     private readonly ulong _process = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+    private readonly TaskCompletionSource _listening = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ITransportHandler? _handler;
     private PeerTable? _table;
     private Socket? _listener;
@@ -57,6 +58,9 @@ internal sealed class PortTransport : ITransport
     /// <summary>What went through the port.</summary>
     public PortCounters Counters { get; } = new();
 
+    /// <summary>Completes when it listens; never if it can't.</summary>
+    public Task Listening => _listening.Task;
+
     /// <summary>Where it listens, the port that was taken included; null before the start.</summary>
     public IPEndPoint? EndPoint => _listener?.LocalEndPoint as IPEndPoint;
 
@@ -73,6 +77,7 @@ internal sealed class PortTransport : ITransport
         _telling = _table.TellAsync();
         _running.Add(AcceptAsync(_listener));
         _running.Add(WatchAsync());
+        _listening.TrySetResult();
         return Task.CompletedTask;
     }
 

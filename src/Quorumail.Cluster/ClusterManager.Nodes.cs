@@ -1,0 +1,80 @@
+using Quorumail.Cluster.Health;
+using Quorumail.Cluster.Raft;
+using Quorumail.Cluster.Transport;
+using Quorumail.Core.Cluster;
+
+namespace Quorumail.Cluster;
+
+/// <content>What this node sees of itself and the others.</content>
+public sealed partial class ClusterManager
+{
+    private List<ClusterNodeView> NodeViews()
+    {
+        long commit = Node?.CommitIndex ?? 0;
+        IReadOnlyList<MemberInfo> members = Members();
+        MemberInfo? self = members.FirstOrDefault(IsLocal);
+        List<ClusterNodeView> views = [LocalView(self, commit)];
+        if (_parts is { } parts)
+        {
+            Dictionary<string, NodeHello> hellos = _transport.Peers.DistinctBy(peer => peer.NodeId, StringComparer.Ordinal).ToDictionary(peer => peer.NodeId, StringComparer.Ordinal);
+            views.AddRange(members.Where(member => !IsLocal(member)).Select(member => View(parts, member, self, hellos.GetValueOrDefault(member.NodeId))));
+        }
+
+        views.Sort(static (left, right) => string.CompareOrdinal(left.Id, right.Id));
+        return views;
+    }
+
+    // A node whose disk was replaced is there twice for a moment: the member counts, then the newer disk.
+    private IReadOnlyList<MemberInfo> Members() =>
+        [.. (Node?.Members ?? []).OrderByDescending(member => member.IsVoter).ThenByDescending(member => member.Incarnation).DistinctBy(member => member.NodeId, StringComparer.Ordinal)];
+
+    private bool IsLocal(MemberInfo member) => string.Equals(member.NodeId, NodeId, StringComparison.Ordinal);
+
+    private ClusterNodeView LocalView(MemberInfo? member, long commit)
+    {
+        (string host, int port) = Split(_config.AdvertiseAddress.Length > 0 ? _config.AdvertiseAddress : EndPoint?.ToString() ?? "");
+        if (_parts is not { } parts)
+        {
+            return new ClusterNodeView(NodeId, host, port, NodeRole.Follower, NodeStatus.Unhealthy, Obstacle ?? "starting") { IsVoter = false };
+        }
+
+        Heartbeat own = parts.Monitor.Own();
+        NodeCondition condition = own.Condition!;
+        string reason = condition.Status == NodeStatus.Unhealthy && Obstacle is { } obstacle ? obstacle : condition.Reason;
+        return new ClusterNodeView(NodeId, host, port, own.Role, condition.Status, reason)
+        {
+            Incarnation = parts.Node.Incarnation,
+            IsVoter = member?.IsVoter ?? true,
+            LastHeartbeat = own.Timestamp,
+            Metadata = own.Metadata,
+            MatchedIndex = member?.MatchedIndex ?? condition.AppliedIndex,
+            Lag = Math.Max(0, commit - condition.AppliedIndex),
+        };
+    }
+
+    private ClusterNodeView View(Parts parts, MemberInfo member, MemberInfo? self, NodeHello? hello)
+    {
+        // Only the leader knows how far the others are now; what they said themselves is up to an interval old.
+        long? lag = self?.MatchedIndex is { } last && member.MatchedIndex is { } matched ? Math.Max(0, last - matched) : null;
+        PeerHealth health = parts.Monitor.Of(member.NodeId, lag);
+        (string host, int port) = Split(AddressOf(member, hello));
+        return new ClusterNodeView(member.NodeId, host, port, health.Heartbeat?.Role ?? NodeRole.Follower, health.Status, health.Reason)
+        {
+            Incarnation = member.Incarnation,
+            IsVoter = member.IsVoter,
+            LastHeartbeat = health.Heartbeat is null ? null : (_time.GetUtcNow() - health.HeartbeatAge).ToUnixTimeSeconds(),
+            Metadata = health.Heartbeat?.Metadata,
+            RoundTrip = health.RoundTrip,
+            MatchedIndex = member.MatchedIndex ?? health.Heartbeat?.Condition?.AppliedIndex,
+            Lag = lag,
+        };
+    }
+
+    private string AddressOf(MemberInfo member, NodeHello? hello) =>
+        hello is { Address.Length: > 0 } ? hello.Address
+        : _transport.Dialled.FirstOrDefault(dialled => string.Equals(dialled.NodeId, member.NodeId, StringComparison.Ordinal))?.Address
+        ?? member.Address;
+
+    private static (string Host, int Port) Split(string address) =>
+        PeerAddress.TryParse(address, out PeerAddress? parsed, out _) ? (parsed!.Host, parsed.Port) : ("", 0);
+}
