@@ -52,7 +52,7 @@ internal sealed partial class AddressDiscovery(DiscoveryOptions options, IReadOn
             var addresses = found.Select(address => address.ToString()).ToHashSet(StringComparer.Ordinal);
             if (addresses.Count > 0)
             {
-                _rarely.Forget("discovery", options.Name);
+                _rarely.Forget(options.Name);
             }
             else if (_rarely.IsDue("discovery", options.Name))
             {

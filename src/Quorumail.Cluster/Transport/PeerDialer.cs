@@ -83,7 +83,7 @@ internal sealed class PeerDialer(PeerAddress address, PortOptions options, PeerT
         {
             _bulk = await OpenedAsync(_bulk, ConnectionPurpose.Bulk, token);
             _frames = await OpenedAsync(_frames, ConnectionPurpose.Frames, token);
-            rarely.Forget("unreachable", _name);
+            rarely.Forget(_name);
             _nodeId = _frames.Hello.NodeId;
             Answer = new DialledAddress(_name, _nodeId, "");
             var ended = await Task.WhenAny(_bulk.Ended, _frames.Ended).WaitAsync(token);
@@ -162,14 +162,14 @@ internal sealed class PeerDialer(PeerAddress address, PortOptions options, PeerT
         };
         switch (refusal.Reason)
         {
-            case RefusalReason.Self:
+            case RefusalReason.Self when refusal.Peer is { } peer && table.IsSelf(peer):
                 if (rarely.IsDue("self", _name))
                 {
                     PortLog.OwnAddress(log, _name);
                 }
 
                 return options.OwnAddressPause;
-            case RefusalReason.Redundant:
+            case RefusalReason.Redundant when !refusal.IsByPeer:
                 _isRedundant = true;
                 return options.RedialMax * 3;
             case RefusalReason.Stopping:
@@ -177,16 +177,16 @@ internal sealed class PeerDialer(PeerAddress address, PortOptions options, PeerT
             case RefusalReason.TimedOut:
                 return Unreachable(refusal);
             default:
-                var peer = refusal.Peer is { } known ? $"{known.NodeId} at {_name}" : _name;
+                var who = refusal.Peer is { } known ? $"{known.NodeId} at {_name}" : _name;
                 if (rarely.IsDue($"refused {refusal.Reason}", _name))
                 {
                     if (refusal.IsByPeer)
                     {
-                        PortLog.RefusedByPeer(log, peer, refusal.Message, refusal.Reason.ToString());
+                        PortLog.RefusedByPeer(log, who, refusal.Message, refusal.Reason.ToString());
                     }
                     else
                     {
-                        PortLog.Refused(log, peer, refusal.Message, refusal.Reason.ToString());
+                        PortLog.Refused(log, who, refusal.Message, refusal.Reason.ToString());
                     }
                 }
 

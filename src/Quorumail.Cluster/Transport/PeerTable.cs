@@ -70,6 +70,9 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
         }
     }
 
+    /// <summary>Whether an introduction is this process's own.</summary>
+    public bool IsSelf(PeerIntroduction peer) => peer.Process == process;
+
     /// <summary>This node says something else of itself from now on: connections are made anew.</summary>
     public void Introduce(NodeHello self)
     {

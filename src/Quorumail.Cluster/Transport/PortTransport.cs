@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
+using Quorumail.Core;
 using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Transport;
@@ -127,8 +128,11 @@ internal sealed class PortTransport : ITransport
         }
     }
 
-    public bool TrySend(string nodeId, FrameType type, ReadOnlyMemory<byte> body) =>
-        _table?.LinkTo(nodeId, type) is { } link && link.TrySend(type, body.Span);
+    public bool TrySend(string nodeId, FrameType type, ReadOnlyMemory<byte> body)
+    {
+        Invariant.Check(type < FrameType.Hello, "what is sent without a question is a message of the guide");
+        return _table?.LinkTo(nodeId, type) is { } link && link.TrySend(type, body.Span);
+    }
 
     public Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, FrameType type, ReadOnlyMemory<byte> body, CancellationToken token)
     {
@@ -137,6 +141,7 @@ internal sealed class PortTransport : ITransport
             throw new ArgumentOutOfRangeException(nameof(body), body.Length, "longer than a frame may be");
         }
 
+        Invariant.Check(FrameCodec.IsQuestion(type), "what is asked is a question");
         return _table?.LinkTo(nodeId, type) is { } link
             ? link.AskAsync(type, body, token)
             : Task.FromException<ReadOnlyMemory<byte>>(new PeerUnavailableException($"{nodeId} is not connected"));
@@ -289,6 +294,7 @@ internal sealed class PortTransport : ITransport
             throw new HandshakeException(RefusalReason.Stopping, "one of the two stops or introduces itself anew", isByPeer: false, open.Peer);
         }
 
+        _rarely.Forget(link.Hello.NodeId);
         _running.Add(RunAsync(link, told));
         return link;
     }

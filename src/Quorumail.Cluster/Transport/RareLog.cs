@@ -32,12 +32,15 @@ internal sealed class RareLog(TimeProvider time, TimeSpan interval)
         }
     }
 
-    /// <summary>It is over: when it comes back, it is news.</summary>
-    public void Forget(string topic, string subject)
+    /// <summary>It is over: when anything of it comes back, it is news.</summary>
+    public void Forget(string subject)
     {
         lock (_lock)
         {
-            _said.Remove((topic, subject));
+            foreach (var key in _said.Keys.Where(key => string.Equals(key.Subject, subject, StringComparison.Ordinal)).ToList())
+            {
+                _said.Remove(key);
+            }
         }
     }
 }

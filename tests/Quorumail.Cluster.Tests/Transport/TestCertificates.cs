@@ -6,6 +6,10 @@ namespace Quorumail.Cluster.Tests.Transport;
 /// <summary>Certificates made for a test, as PEM files.</summary>
 internal static class TestCertificates
 {
+    // An authority's time must enclose that of what it issues.
+    private static readonly DateTimeOffset From = DateTimeOffset.UtcNow.AddDays(-1);
+    private static readonly DateTimeOffset To = From.AddDays(10);
+
     /// <summary>A certificate that is its own authority: writes <c>name.pem</c> and <c>name.key</c>.</summary>
     public static void SelfSigned(TemporaryDirectory directory, string name)
     {
@@ -30,10 +34,6 @@ internal static class TestCertificates
         using var certificate = Request(name, key, isAuthority: false).Create(issuer, From, To, RandomNumberGenerator.GetBytes(8));
         Write(directory, name, certificate, key);
     }
-
-    private static DateTimeOffset From => DateTimeOffset.UtcNow.AddDays(-1);
-
-    private static DateTimeOffset To => DateTimeOffset.UtcNow.AddDays(10);
 
     private static CertificateRequest Request(string name, ECDsa key, bool isAuthority)
     {
