@@ -16,6 +16,7 @@ internal sealed class ReplicatedStates
     private const byte End = 255;
 
     private readonly (CommandTarget Target, IReplicatedState State)[] _others;
+    private Cut? _waiting;
 
     /// <summary>Puts the states together and checks that none has lost what the cluster's file says it held.</summary>
     /// <exception cref="JournalException">A state's files are missing or older.</exception>
@@ -49,20 +50,32 @@ internal sealed class ReplicatedStates
     /// <summary>The highest index that one of the states holds.</summary>
     public long AppliedIndex => Math.Max(Cluster.AppliedIndex, _others.Max(o => o.State.AppliedIndex));
 
-    /// <summary>Makes everything applied before the call durable and returns the index up to which the log may forget.</summary>
+    /// <summary>
+    /// Makes what is applied durable and returns the index up to which the log may forget. A state may write beside the
+    /// applying and be durable up to an earlier flush only; then that flush is what the log may forget by.
+    /// </summary>
     public async ValueTask<long> FlushAsync(CancellationToken token)
     {
-        byte[] cluster = Render(out long[] applied);
-        bool isDurable = true;
+        Cut now = new(Render(out long[] applied), applied);
+        long[] durable = new long[_others.Length];
         for (int i = 0; i < _others.Length; i++)
         {
-            // A state that none of the latest entries concerned is behind the index, and complete all the same.
-            isDurable &= await _others[i].State.FlushAsync(token) >= applied[i];
+            durable[i] = await _others[i].State.FlushAsync(token);
         }
 
-        if (isDurable)
+        if (now.IsCoveredBy(durable))
         {
-            Cluster.Save(cluster);
+            Cluster.Save(now.Cluster);
+            _waiting = null;
+        }
+        else if (_waiting is { } earlier && earlier.IsCoveredBy(durable))
+        {
+            Cluster.Save(earlier.Cluster);
+            _waiting = now;
+        }
+        else
+        {
+            _waiting ??= now;
         }
 
         return Cluster.DurableIndex;
@@ -127,6 +140,25 @@ internal sealed class ReplicatedStates
 
         Cluster.Restore(cluster ?? throw new InvalidDataException("The snapshot lacks the cluster's own state."));
         Cluster.Save(Render(out _));
+        _waiting = null;
+    }
+
+    /// <summary>The cluster's state at some moment, and what the others had applied then.</summary>
+    private sealed record Cut(byte[] Cluster, long[] Applied)
+    {
+        // A state that none of the latest entries concerned is behind the index, and complete all the same.
+        public bool IsCoveredBy(long[] durable)
+        {
+            for (int i = 0; i < durable.Length; i++)
+            {
+                if (durable[i] < Applied[i])
+                {
+                    return false;
+                }
+            }
+
+            return true;
+        }
     }
 
     private byte[] Render(out long[] applied)
