@@ -2,7 +2,7 @@ using System.Net;
 
 namespace Quorumail.Server.Configuration;
 
-/// <summary><c>[cluster]</c>: the other nodes. This version stands alone: <see cref="Enabled"/> is refused at start.</summary>
+/// <summary><c>[cluster]</c>: the other nodes. In this version they share state and no mail: a node of a cluster does not listen for SMTP.</summary>
 public sealed record ClusterOptions
 {
     /// <summary>Whether this node is one of several.</summary>

@@ -285,15 +285,7 @@ internal sealed class ConfigValidator(
         return "users";
     }
 
-    private void CheckCluster()
-    {
-        if (options.Cluster.Enabled)
-        {
-            Report("cluster.enabled", "true", "is not available in this version, which runs one server alone", "Write enabled = false. (The other keys of [cluster] are checked and otherwise ignored.)");
-        }
-
-        new ClusterValidator(options.Cluster, Report, warnings).Validate();
-    }
+    private void CheckCluster() => new ClusterValidator(options.Cluster, Report, warnings).Validate();
 
     private void CheckDomains(string key, IReadOnlyList<string> domains)
     {

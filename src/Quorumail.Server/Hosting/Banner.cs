@@ -33,6 +33,13 @@ internal static partial class Banner
             LogHealth(log, health);
         }
 
+        if (server.ClusterEndPoint is { } cluster)
+        {
+            LogCluster(log, options.Cluster.EffectiveNodeId, cluster, ClusterSetup.DirectoryOf(options));
+            LogNoMail(log);
+            return;
+        }
+
         LogData(log, Path.GetFullPath(options.Storage.Path), server.Recovered);
         LogDurability(log);
         LogTry(log, server.SmtpEndPoints[0].EndPoint.Port, options.Storage.EffectiveMaildirPath);
@@ -52,6 +59,12 @@ internal static partial class Banner
 
     [LoggerMessage(LogLevel.Information, "health and metrics also on {EndPoint}")]
     private static partial void LogHealth(ILogger log, IPEndPoint endPoint);
+
+    [LoggerMessage(LogLevel.Information, "node {Node} of a cluster on {EndPoint}, data in {Path}")]
+    private static partial void LogCluster(ILogger log, string node, IPEndPoint endPoint, string path);
+
+    [LoggerMessage(LogLevel.Warning, "SMTP is not open: in this version the nodes of a cluster share state, and mail is kept by a server that stands alone ([cluster] enabled = false)")]
+    private static partial void LogNoMail(ILogger log);
 
     [LoggerMessage(LogLevel.Information, "data in {Path}, {Count} messages in the queue")]
     private static partial void LogData(ILogger log, string path, int count);

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
+using Quorumail.Cluster;
+using Quorumail.Cluster.Journal;
 using Quorumail.Core.Mail;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery;
@@ -27,6 +29,7 @@ internal sealed class MailServer : IAsyncDisposable
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TimeProvider _clock;
     private HttpServer? _http;
+    private ClusterManager? _cluster;
     private MailQueue? _queue;
     private DeliveryService? _delivery;
     private SmtpServer? _smtp;
@@ -65,6 +68,13 @@ internal sealed class MailServer : IAsyncDisposable
         }
 
         await StartHttpAsync(token);
+        if (_options.Cluster.Enabled)
+        {
+            await StartClusterAsync(token);
+            _status.SetPhase(null);
+            return;
+        }
+
         _status.SetPhase("recovering the queue");
         await OpenQueueAsync(token);
         await StartDeliveryAsync(directory, token);
@@ -101,10 +111,41 @@ internal sealed class MailServer : IAsyncDisposable
             await queue.DisposeAsync();
         }
 
+        if (Interlocked.Exchange(ref _cluster, null) is { } cluster)
+        {
+            await cluster.DisposeAsync();
+        }
+
         if (Interlocked.Exchange(ref _http, null) is { } http)
         {
             await http.DisposeAsync();
         }
+    }
+
+    /// <summary>The port of the cluster; null if this node stands alone.</summary>
+    public IPEndPoint? ClusterEndPoint => _cluster?.EndPoint;
+
+    private async Task StartClusterAsync(CancellationToken token)
+    {
+        Directory.CreateDirectory(ClusterSetup.DirectoryOf(_options));
+        try
+        {
+            _cluster = new ClusterManager(
+                ClusterSetup.Create(_options, _clock, _logs.CreateLogger("cluster")),
+                new ClusterHost { Load = new ServerLoad(_options) },
+                _logs,
+                _clock);
+            await _cluster.StartAsync(token);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or InvalidDataException or JournalException or ClusterConfigException)
+        {
+            throw new StartException(
+                $"the cluster can't be started on {_options.Cluster.BindAddress}:{_options.Cluster.BindPort} with {ClusterSetup.DirectoryOf(_options)}: {exception.Message}",
+                exception);
+        }
+
+        _ = ReportFailureAsync(_cluster.Failed);
+        _status.Open(new ManagedClusterView(_cluster));
     }
 
     private async Task OpenQueueAsync(CancellationToken token)

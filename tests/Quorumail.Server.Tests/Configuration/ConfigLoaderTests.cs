@@ -54,14 +54,12 @@ public sealed class ConfigLoaderTests
     }
 
     [Fact]
-    public void A_cluster_is_refused_and_not_silently_left_out()
+    public void A_cluster_without_a_token_is_accepted_if_it_is_said_and_warned_of()
     {
         var loaded = ConfigLoader.LoadText(Guide.Replace("enabled = false", "enabled = true\nauth_enabled = false", StringComparison.Ordinal));
 
-        var problem = Assert.Single(loaded.Problems);
-        Assert.Equal("cluster.enabled", problem.Key);
-        Assert.Equal("config.toml:2", problem.Source);
-        Assert.Contains("not available in this version", problem.Fault, StringComparison.Ordinal);
+        Assert.Empty(loaded.Problems);
+        Assert.NotEmpty(loaded.Warnings);
     }
 
     [Theory]

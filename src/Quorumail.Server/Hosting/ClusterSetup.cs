@@ -1,0 +1,55 @@
+using Microsoft.Extensions.Logging;
+using Quorumail.Cluster;
+using Quorumail.Cluster.Raft;
+using Quorumail.Cluster.Transport;
+using Quorumail.Server.Configuration;
+
+namespace Quorumail.Server.Hosting;
+
+/// <summary>What <c>[cluster]</c> says, in the words of the cluster library.</summary>
+internal static class ClusterSetup
+{
+    /// <summary>Directory of log and shared state.</summary>
+    public static string DirectoryOf(QuorumailOptions options) => Path.Combine(options.Storage.Path, "cluster");
+
+    /// <summary>How this node takes part.</summary>
+    /// <exception cref="IOException">A certificate can't be used; the message names the file.</exception>
+    public static ClusterConfig Create(QuorumailOptions options, TimeProvider time, ILogger logger)
+    {
+        var cluster = options.Cluster;
+        var certificate = cluster.TlsEnabled ? new PortCertificate(cluster.TlsCert, cluster.TlsKey, cluster.TlsCa, time, logger) : null;
+        return new ClusterConfig
+        {
+            NodeId = cluster.EffectiveNodeId,
+            BindAddress = cluster.BindAddress.ToString(),
+            BindPort = cluster.BindPort,
+            Peers = cluster.Peers,
+            HeartbeatIntervalMs = cluster.HeartbeatIntervalMs,
+            HeartbeatTimeoutMs = cluster.HeartbeatTimeoutMs,
+            LeaderElectionTimeoutMs = cluster.LeaderElectionTimeoutMs,
+            EnableAutoDiscovery = cluster.EnableAutoDiscovery,
+            DataDirectory = DirectoryOf(options),
+            AdvertiseAddress = cluster.AdvertiseAddress,
+            Tokens = cluster.IsAuthenticating ? [.. new[] { cluster.AuthToken, cluster.AuthTokenPrevious }.Where(token => token.Length > 0)] : [],
+            AllowUnauthenticated = !cluster.IsAuthenticating,
+            Certificate = certificate,
+            Discovery = new DiscoveryOptions { Name = cluster.DiscoveryName, Port = cluster.BindPort },
+            ReplicationBufferSize = cluster.ReplicationBufferSize,
+            ReplicationBatchSize = cluster.ReplicationBatchSize,
+            Timers = TimersOf(cluster),
+        };
+    }
+
+    // Each timer that is not set follows from the guide's keys.
+    private static ClusterTimers TimersOf(ClusterOptions cluster)
+    {
+        var derived = ClusterTimers.From(
+            TimeSpan.FromMilliseconds(cluster.HeartbeatIntervalMs), TimeSpan.FromMilliseconds(cluster.LeaderElectionTimeoutMs));
+        return derived with
+        {
+            Heartbeat = cluster.ConsensusHeartbeatMs > 0 ? TimeSpan.FromMilliseconds(cluster.ConsensusHeartbeatMs) : derived.Heartbeat,
+            ElectionLower = cluster.ConsensusElectionMinMs > 0 ? TimeSpan.FromMilliseconds(cluster.ConsensusElectionMinMs) : derived.ElectionLower,
+            ElectionUpper = cluster.ConsensusElectionMaxMs > 0 ? TimeSpan.FromMilliseconds(cluster.ConsensusElectionMaxMs) : derived.ElectionUpper,
+        };
+    }
+}

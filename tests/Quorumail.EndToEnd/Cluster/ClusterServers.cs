@@ -1,0 +1,200 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Quorumail.EndToEnd.Processes;
+
+namespace Quorumail.EndToEnd.Cluster;
+
+/// <summary>Several real servers on this machine that make one cluster, each with a directory and ports of its own.</summary>
+internal sealed partial class ClusterServers : IAsyncDisposable
+{
+    private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(15) };
+
+    private readonly TemporaryDirectory _directory = new();
+    private readonly List<Node> _nodes = [];
+
+    public ClusterServers(int count)
+    {
+        for (var i = 0; i < count; i++)
+        {
+            _nodes.Add(new Node(string.Create(CultureInfo.InvariantCulture, $"node{i + 1}"), FreePort.Take(), FreePort.Take()));
+        }
+
+        foreach (var node in _nodes)
+        {
+            var peers = string.Join(", ", _nodes.Select(peer => string.Create(CultureInfo.InvariantCulture, $"\"127.0.0.1:{peer.Port}\"")));
+            File.WriteAllText(_directory[node.Name + ".toml"], string.Create(CultureInfo.InvariantCulture, $"""
+                [server]
+                hostname = "{node.Name}.example"
+                [storage]
+                path = "{_directory[node.Name]}"
+                [http]
+                port = {node.HttpPort}
+                [cluster]
+                enabled = true
+                node_id = "{node.Name}"
+                bind_address = "127.0.0.1"
+                bind_port = {node.Port}
+                peers = [{peers}]
+
+                """));
+        }
+    }
+
+    /// <summary>How many there are.</summary>
+    public int Count => _nodes.Count;
+
+    /// <summary>The last lines of each server's output, for messages.</summary>
+    public string Outputs => string.Join("\n", _nodes.Select(node => $"--- {node.Name}\n{node.Child?.OutputTail}"));
+
+    /// <summary>Starts one; returns before it is ready.</summary>
+    public async Task StartAsync(int index)
+    {
+        var node = _nodes[index];
+        if (node.Child is not null)
+        {
+            await node.Child.DisposeAsync();
+        }
+
+        node.Child = ChildProcess.Start(ServerProcess.Executable, ["--config", _directory[node.Name + ".toml"]], _directory[node.Name + ".log"], _directory.Path);
+    }
+
+    /// <summary>Starts all and waits until each is ready.</summary>
+    public async Task StartAllAsync(TimeSpan limit, CancellationToken token)
+    {
+        for (var i = 0; i < Count; i++)
+        {
+            await StartAsync(i);
+        }
+
+        await UntilReadyAsync(Enumerable.Range(0, Count), limit, token);
+    }
+
+    /// <summary>Waits until these are ready.</summary>
+    public async Task UntilReadyAsync(IEnumerable<int> nodes, TimeSpan limit, CancellationToken token)
+    {
+        foreach (var i in nodes)
+        {
+            await Deadline.UntilAsync(
+                async each => await TryGetAsync(i, "readyz", each) is { Status: HttpStatusCode.OK },
+                limit,
+                () => $"{_nodes[i].Name} is not ready.\n{Outputs}",
+                token);
+        }
+    }
+
+    /// <summary>Ends one as a crash does.</summary>
+    public Task KillAsync(int index) => _nodes[index].Child!.KillAsync();
+
+    /// <summary>Sends one a signal.</summary>
+    public void Send(int index, Signal signal) => _nodes[index].Child!.Send(signal);
+
+    /// <summary>Asks one to end and returns its exit code.</summary>
+    public async Task<int> TerminateAsync(int index, TimeSpan limit, CancellationToken token)
+    {
+        Send(index, Signal.Terminate);
+        return await _nodes[index].Child!.WaitAsync(limit, token);
+    }
+
+    /// <summary>What one says of the cluster; null if it does not answer.</summary>
+    public async Task<JsonElement?> StatusAsync(int index, CancellationToken token) =>
+        await TryGetAsync(index, "api/cluster/status", token) is { Status: HttpStatusCode.OK } answer ? JsonElement.Parse(answer.Body) : null;
+
+    /// <summary>The index of the leader as one of these nodes knows it, or -1.</summary>
+    public async Task<int> LeaderAsync(IEnumerable<int> nodes, CancellationToken token)
+    {
+        foreach (var i in nodes)
+        {
+            if (await StatusAsync(i, token) is { } status && status.GetProperty("leader_id").GetString() is { } name)
+            {
+                return _nodes.FindIndex(node => node.Name == name);
+            }
+        }
+
+        return -1;
+    }
+
+    /// <summary>Writes shared state through one node; false: refused, or nobody knows.</summary>
+    public async Task<bool> TryPutAsync(int index, string key, string value, CancellationToken token)
+    {
+        try
+        {
+            using StringContent content = new(value);
+            using var response = await Http.PutAsync(Address(index, "api/cluster/state/" + key), content, token);
+            return response.IsSuccessStatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
+        catch (TaskCanceledException) when (!token.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Reads shared state, and again while the node says that it can't know; null if the key is not there.</summary>
+    public async Task<string?> GetAsync(int index, string key, string read, CancellationToken token)
+    {
+        (HttpStatusCode Status, string Body)? answer = null;
+        await Deadline.UntilAsync(
+            async each => (answer = await TryGetAsync(index, $"api/cluster/state/{key}?read={read}", each)) is { Status: HttpStatusCode.OK or HttpStatusCode.NotFound },
+            TimeSpan.FromSeconds(20),
+            () => $"{_nodes[index].Name} does not answer a read: {answer}\n{Outputs}",
+            token);
+        return answer!.Value.Status == HttpStatusCode.OK ? answer.Value.Body : null;
+    }
+
+    /// <summary>Who led which term, by what every node has logged in all its lives.</summary>
+    public IReadOnlyCollection<(long Term, string Node)> Leaders() =>
+        [.. _nodes
+            .SelectMany(node => LeadsTerm().Matches(node.Child?.Output ?? ""))
+            .Select(match => (long.Parse(match.Groups["term"].ValueSpan, CultureInfo.InvariantCulture), match.Groups["node"].Value))
+            .Distinct()];
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var node in _nodes)
+        {
+            if (node.Child is not null)
+            {
+                node.Child.Send(Signal.Continue);
+                await node.Child.DisposeAsync();
+            }
+        }
+
+        _directory.Dispose();
+    }
+
+    [GeneratedRegex(@": (?<node>node\d+) leads term (?<term>\d+)\.", RegexOptions.None, matchTimeoutMilliseconds: 10_000)]
+    private static partial Regex LeadsTerm();
+
+    private Uri Address(int index, string path) =>
+        new(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{_nodes[index].HttpPort}/{path}"));
+
+    private async Task<(HttpStatusCode Status, string Body)?> TryGetAsync(int index, string path, CancellationToken token)
+    {
+        try
+        {
+            using var bound = CancellationTokenSource.CreateLinkedTokenSource(token);
+            bound.CancelAfter(TimeSpan.FromSeconds(2));
+            using var response = await Http.GetAsync(Address(index, path), bound.Token);
+            return (response.StatusCode, await response.Content.ReadAsStringAsync(bound.Token));
+        }
+        catch (HttpRequestException)
+        {
+            return null;
+        }
+        catch (OperationCanceledException) when (!token.IsCancellationRequested)
+        {
+            return null;
+        }
+    }
+
+    private sealed record Node(string Name, int Port, int HttpPort)
+    {
+        public ChildProcess? Child { get; set; }
+    }
+}
