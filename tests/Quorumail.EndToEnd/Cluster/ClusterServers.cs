@@ -60,7 +60,7 @@ internal sealed partial class ClusterServers : IAsyncDisposable
         node.Child = ChildProcess.Start(ServerProcess.Executable, ["--config", _directory[node.Name + ".toml"]], _directory[node.Name + ".log"], _directory.Path);
     }
 
-    /// <summary>Starts all and waits until each is ready.</summary>
+    /// <summary>Starts all and waits until each is ready and knows all as healthy members.</summary>
     public async Task StartAllAsync(TimeSpan limit, CancellationToken token)
     {
         for (var i = 0; i < Count; i++)
@@ -69,6 +69,25 @@ internal sealed partial class ClusterServers : IAsyncDisposable
         }
 
         await UntilReadyAsync(Enumerable.Range(0, Count), limit, token);
+        await UntilWholeAsync(limit, token);
+    }
+
+    /// <summary>Waits until each knows all as healthy members, and the same leader.</summary>
+    public async Task UntilWholeAsync(TimeSpan limit, CancellationToken token)
+    {
+        for (var i = 0; i < Count; i++)
+        {
+            var each = i;
+            await Deadline.UntilAsync(
+                async inner => await StatusAsync(each, inner) is { } status
+                    && status.GetProperty("total_nodes").GetInt32() == Count
+                    && status.GetProperty("healthy_nodes").GetInt32() == Count
+                    && await LeaderAsync([each], inner) is >= 0 and var leader
+                    && leader == await LeaderAsync([0], inner),
+                limit,
+                () => $"{_nodes[each].Name} does not see {Count} healthy nodes and one leader.\n{Outputs}",
+                token);
+        }
     }
 
     /// <summary>Waits until these are ready.</summary>

@@ -22,18 +22,9 @@ public sealed class ClusterTests(ITestOutputHelper output)
         await cluster.StartAsync(1);
         await cluster.UntilReadyAsync([0, 1, 2], FormationLimit, Token);
 
-        var leader = await cluster.LeaderAsync([0], Token);
+        await cluster.UntilWholeAsync(FormationLimit, Token);
         for (var i = 0; i < 3; i++)
         {
-            var each = i;
-            await Deadline.UntilAsync(
-                async token => await cluster.StatusAsync(each, token) is { } status
-                    && status.GetProperty("total_nodes").GetInt32() == 3
-                    && status.GetProperty("healthy_nodes").GetInt32() == 3
-                    && await cluster.LeaderAsync([each], token) == leader,
-                FormationLimit,
-                () => $"node {each} does not see three healthy nodes.\n{cluster.Outputs}",
-                Token);
             Assert.True(await cluster.TryPutAsync(i, $"rate_limit_{i}", $"{40 + i}", Token), cluster.Outputs);
         }
 
