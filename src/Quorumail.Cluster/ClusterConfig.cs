@@ -62,6 +62,9 @@ public sealed record ClusterConfig
     /// <summary>Commands that share an entry of the log at most. Default: 1024.</summary>
     public int ReplicationBatchSize { get; init; } = 1024;
 
+    /// <summary>Milliseconds to wait for more commands before an entry is written. Default: 0, what has gathered goes at once.</summary>
+    public int ReplicationBatchIntervalMs { get; init; }
+
     /// <summary>Timers of consensus; null: derived from <see cref="HeartbeatIntervalMs"/> and <see cref="LeaderElectionTimeoutMs"/>.</summary>
     public ClusterTimers? Timers { get; init; }
 
@@ -109,6 +112,11 @@ public sealed record ClusterConfig
         if (ReplicationBatchSize < 1)
         {
             problems.Add($"{nameof(ReplicationBatchSize)} {ReplicationBatchSize} must be at least 1.");
+        }
+
+        if (ReplicationBatchIntervalMs is < 0 or > 1000)
+        {
+            problems.Add($"{nameof(ReplicationBatchIntervalMs)} {ReplicationBatchIntervalMs} must be 0 to 1000.");
         }
 
         return problems;

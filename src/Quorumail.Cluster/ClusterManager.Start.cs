@@ -52,6 +52,7 @@ public sealed partial class ClusterManager
                 Bootstrap = _config.Bootstrap,
                 Timers = _config.EffectiveTimers,
                 MaxEntryCommands = _config.ReplicationBatchSize,
+                EntryInterval = TimeSpan.FromMilliseconds(_config.ReplicationBatchIntervalMs),
                 MaxWaitingCommands = Math.Max(50_000, 2 * _config.ReplicationBufferSize),
             },
             new ClusterNodeStates(_host.Application ?? new NoApplication(), state),

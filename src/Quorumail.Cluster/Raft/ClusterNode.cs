@@ -288,7 +288,7 @@ public sealed partial class ClusterNode : IReplicatedLog
 
     private void Prepare(RunningLog log)
     {
-        _proposer = new Proposer(_queue, log.Node, () => ClusterTime, () => _clock is { IsWarm: true }, _changed, Fail);
+        _proposer = new Proposer(_queue, log.Node, () => ClusterTime, () => _clock is { IsWarm: true }, _changed, Fail, _options.EntryInterval, _time);
         log.Trail.ForeignApplied = (index, term, commands, answers) =>
             _proposer.ForeignApplied((ulong)log.Identity.Incarnation, index, term, commands, answers);
         log.Forward = forwarded =>

@@ -32,6 +32,9 @@ public sealed record ClusterNodeOptions
     /// <summary>Commands that share an entry at most.</summary>
     public int MaxEntryCommands { get; init; } = 1024;
 
+    /// <summary>How long to wait for more commands before an entry is written; zero: what has gathered goes at once.</summary>
+    public TimeSpan EntryInterval { get; init; } = TimeSpan.Zero;
+
     /// <summary>Bytes of an entry at most; it travels in one frame.</summary>
     public int MaxEntryBytes { get; init; } = FrameLimits.PayloadMax - FrameOverhead;
 

@@ -52,6 +52,18 @@ internal sealed class ProposalQueue(ClusterNodeOptions options)
         }
     }
 
+    /// <summary>Whether a batch waits to which nothing can be added.</summary>
+    public bool IsFull
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _waiting.Count > 1 || (_waiting.TryPeek(out ProposalBatch? batch) && (!ReferenceEquals(batch, _open) || batch.Count >= options.MaxEntryCommands));
+            }
+        }
+    }
+
     /// <summary>Begins to take proposals.</summary>
     /// <param name="incarnation">Of this node's disk.</param>
     /// <param name="firstSequence">Above every number that this incarnation has used.</param>

@@ -9,7 +9,7 @@ namespace Quorumail.Cluster.Raft;
 /// Brings batches into the log: as entries of its own while this node leads, else to the leader, again and again until they
 /// are applied here or nobody waits for them. Numbered commands are applied once however often they come.
 /// </summary>
-internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> clusterTime, Func<bool> mayLead, AsyncSignal changed, Action<Exception> failed)
+internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> clusterTime, Func<bool> mayLead, AsyncSignal changed, Action<Exception> failed, TimeSpan interval, TimeProvider time)
 {
     // While some batches are on their way to the leader, others may go.
     private const int MaxOnTheirWay = 4;
@@ -58,9 +58,31 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
     // Begins on the thread of the first proposer and goes on where the last entry was applied, until nothing waits.
     private async Task TakeAllAsync()
     {
-        while (queue.Take() is { } batch)
+        while (true)
         {
+            if (interval > TimeSpan.Zero && !queue.IsFull)
+            {
+                await GatherAsync();
+            }
+
+            if (queue.Take() is not { } batch)
+            {
+                return;
+            }
+
             await PlaceAsync(batch);
+        }
+    }
+
+    private async Task GatherAsync()
+    {
+        try
+        {
+            await Task.Delay(interval, time, _stop.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // What waits is to end now.
         }
     }
 

@@ -45,6 +45,7 @@ internal static class ClusterSettings
             Discovery = Discovery(cluster) ?? new DiscoveryOptions(),
             ReplicationBufferSize = cluster.ReplicationBufferSize,
             ReplicationBatchSize = cluster.ReplicationBatchSize,
+            ReplicationBatchIntervalMs = cluster.ReplicationBatchIntervalMs,
             Timers = Timers(cluster),
         };
     }

@@ -81,6 +81,22 @@ public sealed class LoneNodeTests : IDisposable
     }
 
     [Fact]
+    public async Task With_an_interval_commands_are_waited_for_and_with_a_size_no_entry_has_more()
+    {
+        MemoryState state = new();
+        await using ClusterNode log = await StartAsync(state, o => o with { EntryInterval = TimeSpan.FromMilliseconds(500), MaxEntryCommands = 10 });
+        long before = log.CommitIndex;
+
+        // The first of them would have an entry of its own otherwise.
+        await Task.WhenAll(Enumerable.Range(0, 10).Select(i => log.ProposeAsync(Command(i), Token).AsTask()));
+        Assert.Equal(1, log.CommitIndex - before);
+
+        await Task.WhenAll(Enumerable.Range(10, 25).Select(i => log.ProposeAsync(Command(i), Token).AsTask()));
+        Assert.Equal(4, log.CommitIndex - before);
+        Assert.Equal(Enumerable.Range(0, 35).Select(Command), state.Applied.Select(a => a.Command));
+    }
+
+    [Fact]
     public async Task What_is_not_durable_in_the_state_is_applied_again_after_a_restart_and_the_rest_is_not()
     {
         MemoryState state = new();
