@@ -68,9 +68,9 @@ internal sealed class MemoryState : IReplicatedState
                 _applied.Add((index, command));
                 answers[i] = command;
             }
-        }
 
-        Volatile.Write(ref _appliedIndex, index);
+            Volatile.Write(ref _appliedIndex, index);
+        }
     }
 
     public async ValueTask<long> FlushAsync(CancellationToken token)
@@ -100,7 +100,14 @@ internal sealed class MemoryState : IReplicatedState
     public async ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token)
     {
         Saves++;
-        List<(long Index, byte[] Command)> applied = Applied;
+        List<(long Index, byte[] Command)> applied;
+        long appliedIndex;
+        lock (_lock)
+        {
+            applied = [.. _applied];
+            appliedIndex = _appliedIndex;
+        }
+
         foreach ((long index, byte[] command) in applied)
         {
             byte[] header = new byte[12];
@@ -110,7 +117,7 @@ internal sealed class MemoryState : IReplicatedState
             await destination.WriteAsync(command, token);
         }
 
-        return AppliedIndex;
+        return appliedIndex;
     }
 
     public async ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token)

@@ -81,8 +81,13 @@ internal sealed class ClusterState
     }
 
     /// <summary>Whether a numbered proposal is to be applied; if not, gives the answer that it got when it was.</summary>
-    public bool TryBegin(ulong incarnation, ulong sequence, out ReadOnlyMemory<byte> answer)
+    /// <param name="incarnation">Of the proposer.</param>
+    /// <param name="sequence">Its number.</param>
+    /// <param name="answer">What the first one was answered.</param>
+    /// <param name="isFinished">Whether nothing is known of it: nobody waits for it, or its proposer is struck.</param>
+    public bool TryBegin(ulong incarnation, ulong sequence, out ReadOnlyMemory<byte> answer, out bool isFinished)
     {
+        isFinished = true;
         lock (_lock)
         {
             if (_incarnations.TryGetValue((int)incarnation, out KnownIncarnation? known) && known.IsStruck)
@@ -93,9 +98,11 @@ internal sealed class ClusterState
 
             if (!_windows.TryGetValue(incarnation, out ProposalWindow? window))
             {
-                _windows.Add(incarnation, window = new ProposalWindow(sequence));
+                // Of the first numbers of a life the second may come first.
+                _windows.Add(incarnation, window = new ProposalWindow(sequence & ~(ulong)uint.MaxValue));
             }
 
+            isFinished = sequence < window.Lowest;
             return window.TryBegin(sequence, out answer);
         }
     }

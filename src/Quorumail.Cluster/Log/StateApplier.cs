@@ -12,6 +12,7 @@ internal sealed class StateApplier(ReplicatedStates states)
     private readonly Group _application = new();
     private readonly Group _store = new();
     private ReadOnlyMemory<byte>[] _answers = new ReadOnlyMemory<byte>[16];
+    private bool[] _finished = new bool[16];
     private long _appliedIndex;
     private long _lastStamp;
     private long _stampedIndex;
@@ -30,6 +31,9 @@ internal sealed class StateApplier(ReplicatedStates states)
 
     /// <summary>The commands of the entry that was applied last; valid until the next call.</summary>
     public IReadOnlyList<LoggedCommand> Commands => _commands;
+
+    /// <summary>For each of <see cref="Commands"/>, whether it was not applied and nothing is known of it; valid until the next call.</summary>
+    public ReadOnlySpan<bool> Finished => _finished.AsSpan(0, _commands.Count);
 
     /// <summary>Takes over what a snapshot or the state's own recovery says.</summary>
     public void StartAt(long index, long stamp)
@@ -61,10 +65,12 @@ internal sealed class StateApplier(ReplicatedStates states)
         if (_answers.Length < _commands.Count)
         {
             _answers = new ReadOnlyMemory<byte>[Math.Max(_commands.Count, 2 * _answers.Length)];
+            _finished = new bool[_answers.Length];
         }
 
         Span<ReadOnlyMemory<byte>> answers = _answers.AsSpan(0, _commands.Count);
         answers.Clear();
+        _finished.AsSpan(0, _commands.Count).Clear();
         lock (states.Cluster.Entry)
         {
             Apply(index, stamp, answers);
@@ -79,19 +85,25 @@ internal sealed class StateApplier(ReplicatedStates states)
 
     private void Apply(long index, long stamp, Span<ReadOnlyMemory<byte>> answers)
     {
-        // The cluster's state is behind the others after a restart, never ahead: what it does not judge, they have.
-        bool isNew = index > states.Cluster.AppliedIndex;
+        // The cluster's state is behind the others after a restart, never ahead. What it holds they hold, too; and it can't
+        // tell any more which of those commands were retries.
+        if (index <= states.Cluster.AppliedIndex)
+        {
+            return;
+        }
+
         _application.Clear();
         _store.Clear();
         ReadOnlySpan<LoggedCommand> commands = CollectionsMarshal.AsSpan(_commands);
         for (int i = 0; i < commands.Length; i++)
         {
             ref readonly LoggedCommand command = ref commands[i];
-            if (command.Sequence != 0 && isNew && !states.Cluster.TryBegin(command.Incarnation, command.Sequence, out answers[i]))
+            if (command.Sequence != 0 && !states.Cluster.TryBegin(command.Incarnation, command.Sequence, out answers[i], out _finished[i]))
             {
                 continue;
             }
 
+            _finished[i] = false;
             switch (command.Target)
             {
                 case CommandTarget.Application:
@@ -100,7 +112,7 @@ internal sealed class StateApplier(ReplicatedStates states)
                 case CommandTarget.Store:
                     _store.Add(command.Body, i);
                     break;
-                case CommandTarget.Cluster when isNew:
+                case CommandTarget.Cluster:
                     answers[i] = states.Cluster.Apply(command);
                     break;
                 default:
@@ -114,11 +126,8 @@ internal sealed class StateApplier(ReplicatedStates states)
             _store.ApplyTo(store, index, stamp, answers);
         }
 
-        if (isNew)
-        {
-            Keep(commands, answers);
-            states.Cluster.AppliedUpTo(index);
-        }
+        Keep(commands, answers);
+        states.Cluster.AppliedUpTo(index);
     }
 
     private void Keep(ReadOnlySpan<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers)

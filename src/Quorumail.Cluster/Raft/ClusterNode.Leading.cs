@@ -29,7 +29,7 @@ public sealed partial class ClusterNode
                     return;
                 }
             }
-            catch (Exception unconfirmed) when (unconfirmed is NotLeaderException or IOException)
+            catch (Exception unconfirmed) when (unconfirmed is NotLeaderException or TermPassedException or IOException)
             {
                 // Somebody else leads now, or nobody does.
             }
@@ -131,7 +131,7 @@ public sealed partial class ClusterNode
                     await WaitForOwnTermAsync(log, token);
                     return answer.Long(await ConfirmAsync(log, token)).ToArray();
                 }
-                catch (NotLeaderException)
+                catch (Exception over) when (over is NotLeaderException or TermPassedException)
                 {
                     return new[] { (byte)FrameAnswer.NotLeader };
                 }

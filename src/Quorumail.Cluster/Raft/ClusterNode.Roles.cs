@@ -142,7 +142,7 @@ public sealed partial class ClusterNode
             {
                 await LeadAsync(log, term, leadership.Token);
             }
-            catch (Exception over) when (over is OperationCanceledException or NotLeaderException or ObjectDisposedException)
+            catch (Exception over) when (over is OperationCanceledException or NotLeaderException or TermPassedException or ObjectDisposedException)
             {
                 // Somebody else leads, or the node stops.
             }
@@ -175,7 +175,7 @@ public sealed partial class ClusterNode
         {
             if (!log.Node.Leads)
             {
-                throw new OperationCanceledException("This node does not lead any more.", token);
+                throw new TermPassedException("This node does not lead any more.");
             }
 
             await Task.Delay(_options.Timers.Heartbeat / 10, _time, token);

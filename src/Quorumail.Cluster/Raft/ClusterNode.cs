@@ -289,8 +289,8 @@ public sealed partial class ClusterNode : IReplicatedLog
     private void Prepare(RunningLog log)
     {
         _proposer = new Proposer(_queue, log.Node, () => ClusterTime, () => _clock is { IsWarm: true }, _changed, Fail, _options.EntryInterval, _time);
-        log.Trail.ForeignApplied = (index, term, commands, answers) =>
-            _proposer.ForeignApplied((ulong)log.Identity.Incarnation, index, term, commands, answers);
+        log.Trail.ForeignApplied = (index, term, commands, answers, finished) =>
+            _proposer.ForeignApplied((ulong)log.Identity.Incarnation, index, term, commands, answers, finished);
         log.Forward = forwarded =>
         {
             bool isTaken = _queue.TryAdd(forwarded, out bool start);

@@ -121,8 +121,9 @@ internal sealed class ProposalBatch
     /// <param name="incarnation">This node's.</param>
     /// <param name="commands">All commands of the entry.</param>
     /// <param name="answers">A slot for each of them.</param>
+    /// <param name="finished">For each, whether it was not applied and nothing is known of it.</param>
     public void Applied(
-        long index, long term, ulong incarnation, IReadOnlyList<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers)
+        long index, long term, ulong incarnation, IReadOnlyList<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers, ReadOnlySpan<bool> finished)
     {
         if (Interlocked.Exchange(ref _isDecided, true))
         {
@@ -142,7 +143,9 @@ internal sealed class ProposalBatch
             int place = FirstSequence == 0 ? next++ : (int)Math.Min(command.Sequence - FirstSequence, int.MaxValue);
             if (place < _proposals.Count)
             {
-                _proposals[place].Decide(new ProposalResult(ProposalOutcome.Applied, index, answers[i]));
+                _proposals[place].Decide(finished[i]
+                    ? new ProposalResult(ProposalOutcome.Unknown, 0, default, "The log has finished with this command.")
+                    : new ProposalResult(ProposalOutcome.Applied, index, answers[i]));
             }
         }
 

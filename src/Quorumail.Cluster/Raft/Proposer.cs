@@ -38,7 +38,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
 
     /// <summary>An entry that another leader wrote is applied: whoever waits here for one of its commands is answered.</summary>
     public void ForeignApplied(
-        ulong incarnation, long index, long term, IReadOnlyList<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers)
+        ulong incarnation, long index, long term, IReadOnlyList<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers, ReadOnlySpan<bool> finished)
     {
         ProposalBatch? batch = null;
         for (int i = 0; i < commands.Count; i++)
@@ -51,7 +51,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
             }
 
             batch = queue.Find(sequence);
-            batch?.Applied(index, term, incarnation, commands, answers);
+            batch?.Applied(index, term, incarnation, commands, answers, finished);
         }
     }
 
@@ -188,6 +188,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
     private async Task<bool> ReplicateAsync(ProposalBatch batch)
     {
         ProposalEntry? entry = null;
+        bool wasSent = batch.IsSent;
         try
         {
             batch.Send();
@@ -207,7 +208,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
             }
 
             batch.Failed(
-                entry is { IsAppended: true } ? ProposalOutcome.Unknown : ProposalOutcome.Refused,
+                wasSent || entry is { IsAppended: true } ? ProposalOutcome.Unknown : ProposalOutcome.Refused,
                 problem is NotLeaderException ? "This node does not lead." : problem.Message);
             batch.Release();
             if (isFatal)

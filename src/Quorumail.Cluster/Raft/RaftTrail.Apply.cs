@@ -98,11 +98,11 @@ internal sealed partial class RaftTrail
             ReadOnlySpan<ReadOnlyMemory<byte>> answers = _applier.Apply(index, entry.Payload);
             if (entry.Context is ProposalBatch batch)
             {
-                batch.Applied(index, entry.Term, Incarnation, _applier.Commands, answers);
+                batch.Applied(index, entry.Term, Incarnation, _applier.Commands, answers, _applier.Finished);
             }
             else
             {
-                ForeignApplied?.Invoke(index, entry.Term, _applier.Commands, answers);
+                ForeignApplied?.Invoke(index, entry.Term, _applier.Commands, answers, _applier.Finished);
             }
         }
 

@@ -1,0 +1,231 @@
+using System.Diagnostics;
+using Quorumail.Cluster.Log;
+using Quorumail.Cluster.Raft;
+using Quorumail.Cluster.Tests.Network;
+
+namespace Quorumail.Cluster.Tests.Raft;
+
+public sealed class FaultTests
+{
+    private static readonly TimeSpan Upper = TestCluster.Timers.ElectionUpper;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task An_isolated_leader_steps_down_and_what_it_was_given_is_never_reported_as_applied(bool silently)
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        TestNode old = await cluster.LeaderAsync();
+        Assert.Equal(ProposalOutcome.Applied, (await old.ProposeAsync(1)).Outcome);
+
+        cluster.Network.Isolate(old.Name, silently);
+        Task<ProposalResult> lost = old.ProposeAsync(2, Upper * 4);
+        Task<InvalidOperationException> stale = Assert.ThrowsAsync<InvalidOperationException>(async () => await old.Node.ReadBarrierAsync(Token));
+        TestNode next = await cluster.LeaderAsync(n => n != old);
+        Assert.Equal(ProposalOutcome.Applied, (await next.ProposeAsync(3)).Outcome);
+        await Eventually.TrueAsync(() => !old.Node.Leads, cluster.Describe);
+        Assert.NotEqual(ProposalOutcome.Applied, (await lost).Outcome);
+        await stale;
+        Assert.Equal(ProposalOutcome.Refused, (await old.ProposeAsync(4, Upper)).Outcome);
+        Assert.False(old.Node.IsReady);
+
+        cluster.Network.Heal();
+        await cluster.ConvergedAsync();
+        Assert.DoesNotContain(4, next.Numbers);
+        Assert.Equal([1, 3], next.Numbers.Where(n => n != 2));
+        Assert.True(next.Node.Term > 1);
+    }
+
+    [Fact]
+    public async Task One_cut_link_to_one_follower_causes_no_election()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode follower = cluster.Nodes.Values.First(n => n != leader);
+        long term = leader.Node.Term;
+
+        cluster.Network.Cut(leader.Name, follower.Name);
+        cluster.Network.Cut(follower.Name, leader.Name);
+        await Eventually.TrueAsync(() => follower.Node.Events.All.Count(e => e.Kind == ClusterEventKind.LeaderMissed) >= 3, cluster.Describe);
+
+        Assert.Equal(term, leader.Node.Term);
+        Assert.Equal(term, follower.Node.Term);
+        Assert.True(leader.Node.Leads);
+        Assert.Equal(ProposalOutcome.Applied, (await leader.ProposeAsync(1)).Outcome);
+        cluster.Network.Heal();
+        await cluster.ConvergedAsync();
+        Assert.Equal(term, leader.Node.Term);
+        Assert.Contains("ms ago", follower.Node.Events.All.Last(e => e.Kind == ClusterEventKind.LeaderMissed).Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_link_cut_one_way_ends_in_a_leader_that_commits_after_few_terms(bool fromLeader)
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode follower = cluster.Nodes.Values.First(n => n != leader);
+        long term = leader.Node.Term;
+
+        cluster.Network.Cut(fromLeader ? leader.Name : follower.Name, fromLeader ? follower.Name : leader.Name);
+        for (int i = 0; i < 20; i++)
+        {
+            TestNode now = await cluster.LeaderAsync();
+            Assert.Equal(ProposalOutcome.Applied, (await now.ProposeAsync(i)).Outcome);
+            await Task.Delay(Upper / 4, Token);
+        }
+
+        Assert.InRange(cluster.Nodes.Values.Max(n => n.Node.Term), term, term + 2);
+    }
+
+    [Fact]
+    public async Task A_silent_dead_node_delays_no_election()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(5);
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode silent = cluster.Nodes.Values.First(n => n != leader);
+        cluster.Network.Isolate(silent.Name, silently: true);
+        cluster.Network.Isolate(leader.Name, silently: true);
+        long start = Stopwatch.GetTimestamp();
+
+        TestNode next = await cluster.LeaderAsync(n => n != leader && n != silent);
+
+        // One time-out of each kind, and the votes; a vote that waited for the silent ones would add 2 × 120 ms a round.
+        TimeSpan took = Stopwatch.GetElapsedTime(start);
+        Assert.True(took < Upper * 4, $"{took}\n{cluster.Describe()}");
+        ClusterEvent started = next.Node.Events.All.Last(e => e.Kind == ClusterEventKind.ElectionStarted);
+        ClusterEvent won = next.Node.Events.All.Last(e => e.Kind == ClusterEventKind.ElectionWon);
+        Assert.True(won.Time - started.Time < TestCluster.Timers.Vote, cluster.Describe());
+    }
+
+    [Fact]
+    public async Task A_follower_that_lags_far_behind_gets_a_snapshot_while_the_others_go_on()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3, configure: o => o with { SnapshotEntries = 50, SegmentBytes = 4 << 20 });
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode lagging = cluster.Nodes.Values.First(n => n != leader);
+        cluster.Network.Isolate(lagging.Name, silently: false);
+        for (int i = 0; i < 400; i++)
+        {
+            Assert.Equal(ProposalOutcome.Applied, (await leader.ProposeAsync(i)).Outcome);
+        }
+
+        long term = leader.Node.Term;
+        cluster.Network.Heal();
+        Task<ProposalResult[]> load = Task.WhenAll(Enumerable.Range(400, 200).Select(i => leader.ProposeAsync(i)));
+        await cluster.ConvergedAsync();
+
+        Assert.All(await load, r => Assert.Equal(ProposalOutcome.Applied, r.Outcome));
+        await cluster.ConvergedAsync();
+        Assert.Equal(600, lagging.State.Count);
+        Assert.True(leader.State.Saves > 0);
+        Assert.Equal(term, leader.Node.Term);
+
+        // What came by snapshot is there after a restart, too.
+        await cluster.StopAsync(lagging.Name);
+        TestNode again = await cluster.RestartAsync(lagging.Name);
+        await cluster.ConvergedAsync();
+        Assert.Equal(600, again.Numbers.Distinct().Count());
+        Assert.Equal(600, again.Numbers.Length);
+    }
+
+    [Fact]
+    public async Task Nothing_counts_as_committed_before_a_majority_of_five_has_all_of_it()
+    {
+        // Each message to a follower holds one of these entries, so those that lag answer with different places.
+        byte[] large = new byte[700_000];
+        await using TestCluster cluster = await TestCluster.StartAsync(5);
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode[] others = [.. cluster.Nodes.Values.Where(n => n != leader)];
+        TestNode[] lagging = others[1..];
+        foreach (TestNode node in lagging)
+        {
+            cluster.Network.Cut(leader.Name, node.Name);
+        }
+
+        // Two of five have them: not committed.
+        Task<ProposalResult>[] pending = [.. Enumerable.Range(0, 6).Select(i =>
+        {
+            byte[] command = [.. large];
+            BitConverter.TryWriteBytes(command, i);
+            return leader.Node.ProposeAsync(command, Token).AsTask();
+        })];
+        await Eventually.TrueAsync(
+            () => leader.Node.Members.Count(m => m.MatchedIndex == leader.Node.Members.Max(x => x.MatchedIndex)) >= 2, cluster.Describe);
+        cluster.Network.Heal();
+        foreach (TestNode node in lagging)
+        {
+            cluster.Network.Delay(leader.Name, node.Name, TimeSpan.FromMilliseconds(30), TimeSpan.FromMilliseconds(60));
+        }
+
+        long violations = 0;
+        while (!Task.WhenAll(pending).IsCompleted)
+        {
+            long commit = leader.Node.CommitIndex;
+            long[] matched = [.. leader.Node.Members.Select(m => m.MatchedIndex ?? 0).Order()];
+            violations += leader.Node.Leads && commit > matched[2] ? 1 : 0;
+            await Task.Delay(1, Token);
+        }
+
+        Assert.Equal(0, violations);
+        await cluster.ConvergedAsync();
+    }
+
+    [Fact]
+    public async Task A_read_barrier_makes_every_acknowledged_write_visible_on_every_node()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        await cluster.LeaderAsync();
+        TestNode[] nodes = [.. cluster.Nodes.Values];
+        for (int i = 0; i < 60; i++)
+        {
+            TestNode writer = nodes[i % 3];
+            Assert.Equal(ProposalOutcome.Applied, (await writer.ProposeAsync(i)).Outcome);
+            TestNode reader = nodes[(i + 1 + (i % 2)) % 3];
+            await reader.Node.ReadBarrierAsync(Token);
+            Assert.Contains(i, reader.Numbers);
+        }
+    }
+
+    [Fact]
+    public async Task Leadership_is_handed_over_under_load_without_a_failed_proposal()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode heir = cluster.Nodes.Values.Last(n => n != leader);
+        using CancellationTokenSource enough = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        int next = 0;
+        List<ProposalResult> results = [];
+        Task load = Task.WhenAll(cluster.Nodes.Values.Select(n => Task.Run(
+            async () =>
+            {
+                while (!enough.IsCancellationRequested)
+                {
+                    ProposalResult result = await n.ProposeAsync(Interlocked.Increment(ref next));
+                    lock (results)
+                    {
+                        results.Add(result);
+                    }
+                }
+            },
+            Token)));
+
+        long start = Stopwatch.GetTimestamp();
+        await heir.Node.TransferAsync(heir.Name, Token);
+        TimeSpan took = Stopwatch.GetElapsedTime(start);
+        await Eventually.TrueAsync(() => heir.Node.Leads && heir.Node.IsReady, cluster.Describe);
+        await heir.Node.StartElectionAsync(Token);
+        await cluster.LeaderAsync();
+        await enough.CancelAsync();
+        await load;
+
+        Assert.True(took < TimeSpan.FromSeconds(4), $"{took}");
+        Assert.All(results, r => Assert.Equal(ProposalOutcome.Applied, r.Outcome));
+        await cluster.ConvergedAsync();
+        Assert.Equal(results.Count, heir.Numbers.Distinct().Count());
+        Assert.Equal(results.Count, heir.Numbers.Length);
+    }
+}
