@@ -39,6 +39,7 @@ public sealed partial class ClusterNode
         log.Node.LeaderChanged += (_, leader) => LeaderChanged(log, leader);
         log.Node.Voting = (term, isPreVote) => VotingBegins(log, term, isPreVote);
         log.Node.MembersChanged = () => MembersChanged(log);
+        log.Node.Deposed = Deposed;
         if (log.Node.Leader is { } leader)
         {
             LeaderChanged(log, leader);
@@ -70,6 +71,11 @@ public sealed partial class ClusterNode
             _ => new RoleChange(NodeRole.Follower, leader.NodeId, term),
         };
         Become(after);
+        if (before == after)
+        {
+            return;
+        }
+
         ClusterEventKind kind = after.Role == NodeRole.Leader ? ClusterEventKind.ElectionWon
             : before.Role == NodeRole.Leader ? ClusterEventKind.SteppedDown
             : leader is null ? ClusterEventKind.LeaderLost
@@ -83,6 +89,7 @@ public sealed partial class ClusterNode
         });
         if (after.Role == NodeRole.Leader)
         {
+            log.Node.LeadershipBegins();
             BeginLeading(log, term);
         }
         else
@@ -91,6 +98,17 @@ public sealed partial class ClusterNode
         }
 
         _changed.Set();
+    }
+
+    private void Deposed()
+    {
+        if (_role.Role == NodeRole.Leader)
+        {
+            Become(new RoleChange(NodeRole.Follower, null, Term));
+            Events.Note(ClusterEventKind.SteppedDown, Term, $"{NodeId} leads no more: no majority follows it, or somebody leads a later term.");
+            Interlocked.Exchange(ref _leadership, null)?.Cancel();
+            _changed.Set();
+        }
     }
 
     private void VotingBegins(RunningLog log, long term, bool isPreVote)
@@ -132,6 +150,11 @@ public sealed partial class ClusterNode
 
     private void BeginLeading(RunningLog log, long term)
     {
+        foreach (RaftMember member in log.Node.Members)
+        {
+            member.Reset(); // What an earlier leadership knew.
+        }
+
         CancellationTokenSource leadership = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         Interlocked.Exchange(ref _leadership, leadership)?.Cancel();
         Task before = _leading;

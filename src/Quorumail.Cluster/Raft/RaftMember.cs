@@ -155,9 +155,15 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
         throw new NotSupportedException("The engine's barrier does not ask whether the leader still leads; reads have one of our own.");
     }
 
+    /// <summary>The engine calls it when a leadership ends, before anything else tells of that.</summary>
     ValueTask IRaftClusterMember.CancelPendingRequestsAsync()
     {
-        Reset();
+        _transfer?.Dispose();
+        if (!IsRemote)
+        {
+            node.LeadershipEnds();
+        }
+
         return ValueTask.CompletedTask;
     }
 

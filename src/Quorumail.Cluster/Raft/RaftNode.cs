@@ -20,6 +20,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     private Task _following = Task.CompletedTask;
     private int _installing;
     private long _heardAt;
+    private bool _leadershipEnded;
 
     [SetsRequiredMembers]
     public RaftNode(
@@ -53,6 +54,9 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     /// <summary>Told that this node asks for votes: the term, and whether it only asks if it would get them.</summary>
     public Action<long, bool>? Voting { get; set; }
 
+    /// <summary>Told when this node's leadership has ended; the engine goes on to name it leader until somebody is elected.</summary>
+    public Action? Deposed { get; set; }
+
     /// <summary>Told when the members that the engine goes by have changed.</summary>
     public Action? MembersChanged { get; set; }
 
@@ -60,7 +64,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     public long HeardAt => Volatile.Read(ref _heardAt);
 
     /// <summary>Whether this node leads, as far as it knows.</summary>
-    public bool Leads => Leader is { IsRemote: false };
+    public bool Leads => Leader is { IsRemote: false } && !Volatile.Read(ref _leadershipEnded);
 
     /// <summary>Whether this node leads and has committed an entry of its own term.</summary>
     public bool LeadsCommitted
@@ -113,6 +117,18 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     {
         Elections.AnswerSelf(term, isPreVote, Members.Count);
         Voting?.Invoke(term, isPreVote);
+    }
+
+    /// <summary>This node leads from now on.</summary>
+    public void LeadershipBegins() => Volatile.Write(ref _leadershipEnded, false);
+
+    /// <summary>This node leads no more.</summary>
+    public void LeadershipEnds()
+    {
+        if (!Interlocked.Exchange(ref _leadershipEnded, true))
+        {
+            Deposed?.Invoke();
+        }
     }
 
     /// <summary>A member has less than was asked for: it is sent more at once, not with the next heartbeat.</summary>

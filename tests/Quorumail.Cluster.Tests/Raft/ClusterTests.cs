@@ -3,6 +3,7 @@ using Quorumail.Cluster.Tests.Network;
 
 namespace Quorumail.Cluster.Tests.Raft;
 
+[Collection("clusters")] // One after the other: time-outs are short.
 public sealed class ClusterTests
 {
     [Fact]

@@ -4,6 +4,7 @@ using Quorumail.Cluster.Tests.Network;
 
 namespace Quorumail.Cluster.Tests.Raft;
 
+[Collection("clusters")] // One after the other: time-outs are short.
 public sealed class MembershipTests
 {
     private static readonly string[] Three = ["node1", "node2", "node3"];

@@ -8,6 +8,7 @@ namespace Quorumail.Cluster.Tests.Raft;
 /// <summary>
 /// Random faults from a seed, under load on all nodes. QUORUMAIL_TORTURE_SECONDS makes it longer, QUORUMAIL_SEED repeats one.
 /// </summary>
+[Collection("clusters")] // One after the other: time-outs are short.
 public sealed class TortureTests
 {
     private readonly Lock _lock = new();
