@@ -139,6 +139,7 @@ internal sealed class ReplicatedStates
         }
 
         Cluster.Restore(cluster ?? throw new InvalidDataException("The snapshot lacks the cluster's own state."));
+        _waiting = null; // Of an earlier history than the snapshot's.
         Cluster.Save(Render(out _));
         _waiting = null;
     }
