@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Collections.Concurrent;
+using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Quorumail.Core;
 using Quorumail.Core.Cluster;
@@ -55,7 +56,7 @@ internal sealed class PeerLink
         _log = log;
         IsDialled = isDialled;
         Hello = HelloOf(_peer);
-        _outbox = new FrameOutbox(_connection.Stream, options.SendBuffer, counters, failure => Close(failure.Message.TrimEnd('.')));
+        _outbox = new FrameOutbox(_connection.Stream, options.SendBuffer, counters, failure => Close(ReasonOf(failure)));
         Opened = time.GetTimestamp();
         _heard = Opened;
     }
@@ -188,7 +189,7 @@ internal sealed class PeerLink
         }
         catch (Exception failure)
         {
-            Close(failure.Message.TrimEnd('.'));
+            Close(ReasonOf(failure));
         }
         finally
         {
@@ -199,6 +200,9 @@ internal sealed class PeerLink
             }
         }
     }
+
+    // What the socket says, without what the stream above it adds.
+    private static string ReasonOf(Exception failure) => (failure.InnerException as SocketException ?? failure).Message.TrimEnd('.');
 
     private async Task ReadAsync()
     {
