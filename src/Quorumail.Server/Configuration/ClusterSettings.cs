@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Logging;
-using Quorumail.Cluster;
 using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Transport;
 
@@ -16,38 +15,6 @@ internal static class ClusterSettings
         var upper = Chosen(cluster.ConsensusElectionMaxMs) ?? (cluster.ConsensusElectionMinMs > 0 ? 2 * lower : derived.ElectionUpper);
         var heartbeat = Chosen(cluster.ConsensusHeartbeatMs) ?? (derived.Heartbeat < lower / 3 ? derived.Heartbeat : lower / 3);
         return new ClusterTimers(heartbeat, lower, upper);
-    }
-
-    /// <summary>The library's configuration.</summary>
-    /// <param name="cluster">Checked before.</param>
-    /// <param name="directory">Of the log and the shared state.</param>
-    /// <param name="time">Spaces the looks at certificates.</param>
-    /// <param name="log">Told of changed certificates.</param>
-    /// <exception cref="IOException">A PEM file can't be used any more.</exception>
-    public static ClusterConfig Manager(ClusterOptions cluster, string directory, TimeProvider time, ILogger log)
-    {
-        var port = Port(cluster, time, log);
-        return new ClusterConfig
-        {
-            NodeId = cluster.EffectiveNodeId,
-            BindAddress = cluster.BindAddress.ToString(),
-            BindPort = cluster.BindPort,
-            Peers = cluster.Peers,
-            HeartbeatIntervalMs = cluster.HeartbeatIntervalMs,
-            HeartbeatTimeoutMs = cluster.HeartbeatTimeoutMs,
-            LeaderElectionTimeoutMs = cluster.LeaderElectionTimeoutMs,
-            EnableAutoDiscovery = cluster.EnableAutoDiscovery,
-            DataDirectory = directory,
-            AdvertiseAddress = cluster.AdvertiseAddress,
-            Tokens = port.Tokens,
-            AllowUnauthenticated = !cluster.IsAuthenticating,
-            Certificate = port.Certificate,
-            Discovery = Discovery(cluster) ?? new DiscoveryOptions(),
-            ReplicationBufferSize = cluster.ReplicationBufferSize,
-            ReplicationBatchSize = cluster.ReplicationBatchSize,
-            ReplicationBatchIntervalMs = cluster.ReplicationBatchIntervalMs,
-            Timers = Timers(cluster),
-        };
     }
 
     /// <summary>The cluster port.</summary>

@@ -13,7 +13,7 @@ internal static class DemoText
         {
             output.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{node.Name}  SMTP 127.0.0.1:{node.SmtpPort}  HTTP 127.0.0.1:{node.HttpPort}  cluster 127.0.0.1:{node.ClusterPort}  process {process}  log {node.LogPath}"));
+                $"{node.Name}  HTTP 127.0.0.1:{node.HttpPort}  cluster 127.0.0.1:{node.ClusterPort}  process {process}  log {node.LogPath}"));
         }
 
         var first = nodes[0];
@@ -29,10 +29,6 @@ internal static class DemoText
 
               smtp-server cluster state set greeting hello --http-port {first.Node.HttpPort}
               smtp-server cluster state get greeting --read linearizable --http-port {last.HttpPort}
-
-            A message:
-
-              printf 'Subject: hello\n\nIt works.\n' | curl --crlf smtp://127.0.0.1:{first.Node.SmtpPort} --mail-from you@example.org --mail-rcpt postmaster@localhost --upload-file -
 
             Kill a node; the others go on, and it comes back after a while:
 

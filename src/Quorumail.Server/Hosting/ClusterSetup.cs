@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster;
-using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Transport;
 using Quorumail.Server.Configuration;
 
@@ -36,20 +35,7 @@ internal static class ClusterSetup
             Discovery = new DiscoveryOptions { Name = cluster.DiscoveryName, Port = cluster.BindPort },
             ReplicationBufferSize = cluster.ReplicationBufferSize,
             ReplicationBatchSize = cluster.ReplicationBatchSize,
-            Timers = TimersOf(cluster),
-        };
-    }
-
-    // Each timer that is not set follows from the guide's keys.
-    private static ClusterTimers TimersOf(ClusterOptions cluster)
-    {
-        var derived = ClusterTimers.From(
-            TimeSpan.FromMilliseconds(cluster.HeartbeatIntervalMs), TimeSpan.FromMilliseconds(cluster.LeaderElectionTimeoutMs));
-        return derived with
-        {
-            Heartbeat = cluster.ConsensusHeartbeatMs > 0 ? TimeSpan.FromMilliseconds(cluster.ConsensusHeartbeatMs) : derived.Heartbeat,
-            ElectionLower = cluster.ConsensusElectionMinMs > 0 ? TimeSpan.FromMilliseconds(cluster.ConsensusElectionMinMs) : derived.ElectionLower,
-            ElectionUpper = cluster.ConsensusElectionMaxMs > 0 ? TimeSpan.FromMilliseconds(cluster.ConsensusElectionMaxMs) : derived.ElectionUpper,
+            Timers = ClusterSettings.Timers(cluster),
         };
     }
 }

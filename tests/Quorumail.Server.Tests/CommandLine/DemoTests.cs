@@ -1,0 +1,53 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace Quorumail.Server.Tests.CommandLine;
+
+public sealed partial class DemoTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task The_demonstration_starts_three_nodes_that_share_state_and_leaves_nothing_behind()
+    {
+        using var demo = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "smtp-server.dll"), "demo"])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        var error = demo.StandardError.ReadToEndAsync(Token);
+        var ports = new List<int>();
+        var directory = "";
+        while (await demo.StandardOutput.ReadLineAsync(Token) is { } line && !line.StartsWith("Ctrl-C", StringComparison.Ordinal))
+        {
+            if (NodeLine().Match(line) is { Success: true } node)
+            {
+                ports.Add(int.Parse(node.Groups["http"].Value, CultureInfo.InvariantCulture));
+                directory = Directory.GetParent(Path.GetDirectoryName(node.Groups["log"].Value)!)!.FullName;
+            }
+        }
+
+        Assert.True(ports.Count == 3, demo.HasExited ? await error : "it does not say where its nodes are");
+        using var client = new HttpClient();
+        using var value = new StringContent("hello");
+        (await client.PutAsync(new Uri($"http://127.0.0.1:{ports[0]}/api/cluster/state/greeting"), value, Token)).EnsureSuccessStatusCode();
+        Assert.Equal("hello", await client.GetStringAsync(new Uri($"http://127.0.0.1:{ports[2]}/api/cluster/state/greeting?read=linearizable"), Token));
+        using var status = JsonDocument.Parse(await client.GetStringAsync(new Uri($"http://127.0.0.1:{ports[1]}/api/cluster/status"), Token));
+        Assert.Equal(3, status.RootElement.GetProperty("total_nodes").GetInt32());
+
+        Assert.Equal(0, Kill(demo.Id, 15));
+        await demo.WaitForExitAsync(Token);
+        Assert.Equal((0, ""), (demo.ExitCode, await error));
+        Assert.False(Directory.Exists(directory));
+        await Assert.ThrowsAsync<HttpRequestException>(() => client.GetAsync(new Uri($"http://127.0.0.1:{ports[0]}/healthz"), Token));
+    }
+
+    [GeneratedRegex(@"^node\d +HTTP 127\.0\.0\.1:(?<http>\d+) .* log (?<log>.*)$", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex NodeLine();
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+}
