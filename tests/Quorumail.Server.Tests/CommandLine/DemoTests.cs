@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
@@ -38,7 +37,7 @@ public sealed partial class DemoTests
         using var status = JsonDocument.Parse(await client.GetStringAsync(new Uri($"http://127.0.0.1:{ports[1]}/api/cluster/status"), Token));
         Assert.Equal(3, status.RootElement.GetProperty("total_nodes").GetInt32());
 
-        Assert.Equal(0, Kill(demo.Id, 15));
+        using var kill = Process.Start("kill", ["-TERM", demo.Id.ToString(CultureInfo.InvariantCulture)]);
         await demo.WaitForExitAsync(Token);
         Assert.Equal((0, ""), (demo.ExitCode, await error));
         Assert.False(Directory.Exists(directory));
@@ -47,7 +46,4 @@ public sealed partial class DemoTests
 
     [GeneratedRegex(@"^node\d +HTTP 127\.0\.0\.1:(?<http>\d+) .* log (?<log>.*)$", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex NodeLine();
-
-    [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int Kill(int process, int signal);
 }
