@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Tests.Network;
 
 namespace Quorumail.Cluster.Tests;
@@ -86,7 +85,7 @@ internal sealed class ManagedCluster : IAsyncDisposable
     }
 
     public string Describe() => string.Join('\n', Managers.Select(pair =>
-        $"{pair.Key}: term {pair.Value.Term}, leader {pair.Value.LeaderId}, obstacle {pair.Value.Obstacle}, failed {(pair.Value.Failed.IsCompleted ? pair.Value.Failed.Result : null)}\n  "
+        $"{pair.Key}: term {pair.Value.Term}, leader {pair.Value.LeaderId}, obstacle {pair.Value.Obstacle}, failed {pair.Value.Failed.IsCompleted}\n  "
         + string.Join("\n  ", pair.Value.Nodes.Select(node => $"{node.Id} {node.Address}:{node.Port} {node.Role} {node.Status} {node.Reason}")) + "\n  "
         + string.Join("\n  ", pair.Value.Events.TakeLast(10).Select(happened => $"{happened.Time:mm:ss.fff} {happened.Kind} t{happened.Term} {happened.Text}"))));
 

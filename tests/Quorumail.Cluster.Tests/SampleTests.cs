@@ -13,6 +13,7 @@ public sealed class SampleTests
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
+            UseShellExecute = false,
         };
         using Process sample = Process.Start(start)!;
         Task<string> output = sample.StandardOutput.ReadToEndAsync(Token);

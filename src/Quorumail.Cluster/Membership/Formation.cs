@@ -170,8 +170,8 @@ internal sealed class Formation(ClusterNodeOptions options, ITransport transport
     {
         string[] union = [.. options.Peers.Concat(answers.SelectMany(a => a.Known.Addresses)).Select(Normal).Distinct(StringComparer.Ordinal)];
         transport.Dial(union);
-        HashSet<string> nodes = [options.NodeId, .. answers.Select(a => a.Peer.NodeId)];
-        Dictionary<string, DialledAddress> dialled = transport.Dialled.DistinctBy(d => Normal(d.Address)).ToDictionary(d => Normal(d.Address), StringComparer.Ordinal);
+        HashSet<string> nodes = new([options.NodeId, .. answers.Select(a => a.Peer.NodeId)], StringComparer.Ordinal);
+        Dictionary<string, DialledAddress> dialled = transport.Dialled.DistinctBy(d => Normal(d.Address), StringComparer.Ordinal).ToDictionary(d => Normal(d.Address), StringComparer.Ordinal);
         string[] missing = [.. union.Where(a => !(dialled.GetValueOrDefault(a) is { NodeId: { } there } && nodes.Contains(there)))];
         if (missing.Length > 0 && !(options.Bootstrap && waited > options.Timers.ElectionUpper))
         {

@@ -1,5 +1,4 @@
 using DotNext.IO.Log;
-using DotNext.Net.Cluster.Consensus.Raft;
 using Quorumail.Cluster.Journal;
 
 namespace Quorumail.Cluster.Raft;
@@ -8,6 +7,7 @@ namespace Quorumail.Cluster.Raft;
 /// The body of <see cref="Core.Cluster.FrameType.Append"/>: incarnation that it is for (4), term, index and term of the
 /// entry before, commit index (8 each), number of entries (4), and of each its term (8), kind (1), length (4) and bytes.
 /// </summary>
+#pragma warning disable VSTHRD200 // What makes it enumerable asynchronously is the engine's interface; nothing here is awaited.
 internal sealed class AppendFrame : ILogEntryProducer<JournalLogEntry>
 {
     private const int EntryHeader = 13;

@@ -421,12 +421,12 @@ public sealed partial class ClusterNode
         bool isMember = log.Node.Members.Any(m => !m.IsRemote);
         lock (_membersLock)
         {
-            foreach (string added in now.Except(_knownMembers))
+            foreach (string added in now.Except(_knownMembers, StringComparer.Ordinal))
             {
                 Events.Note(ClusterEventKind.MemberAdded, Term, $"{added} is a member.");
             }
 
-            foreach (string removed in _knownMembers.Except(now))
+            foreach (string removed in _knownMembers.Except(now, StringComparer.Ordinal))
             {
                 Events.Note(ClusterEventKind.MemberRemoved, Term, $"{removed} is a member no more.");
             }

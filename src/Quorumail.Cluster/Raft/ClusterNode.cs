@@ -4,9 +4,7 @@ using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Journal;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Membership;
-using Quorumail.Cluster.State;
 using Quorumail.Cluster.Transport;
-using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Raft;
 

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
 using DotNext.Net.Cluster;
-using DotNext.Net.Cluster.Consensus.Raft;
 using Quorumail.Cluster.Transport;
 using Quorumail.Core.Cluster;
 

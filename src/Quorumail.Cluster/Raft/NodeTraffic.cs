@@ -94,7 +94,7 @@ internal sealed class NodeTraffic(string nodeId, ITransportHandler? next) : ITra
                 case FrameType.Snapshot when Log is { } log && Concerns(log, peer):
                     return await AnswerSnapshotAsync(log, peer, new FrameReader(body), token);
                 case FrameType.Propose when Log is { } log && Concerns(log, peer):
-                    return await log.AnswerProposalAsync(new FrameReader(body), token);
+                    return await log.AnswerProposalAsync(new FrameReader(body));
                 case FrameType.Lead when Log is { } log && Concerns(log, peer):
                     return await log.AnswerLeadAsync(new FrameReader(body), token);
                 case FrameType.Member when Membership is { } membership:

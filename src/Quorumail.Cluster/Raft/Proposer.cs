@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using DotNext.Net.Cluster.Consensus.Raft;
 using Quorumail.Cluster.Log;
 using Quorumail.Core.Cluster;
@@ -9,6 +8,7 @@ namespace Quorumail.Cluster.Raft;
 /// Brings batches into the log: as entries of its own while this node leads, else to the leader, again and again until they
 /// are applied here or nobody waits for them. Numbered commands are applied once however often they come.
 /// </summary>
+#pragma warning disable CA1001 // Batches that are given up may still look at both when the node is gone, and neither holds anything of the system.
 internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> clusterTime, Func<bool> mayLead, AsyncSignal changed, Action<Exception> failed, TimeSpan interval, TimeProvider time)
 {
     // While some batches are on their way to the leader, others may go.
@@ -220,7 +220,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
         }
     }
 
-    private bool EndNow(ProposalBatch batch)
+    private static bool EndNow(ProposalBatch batch)
     {
         End(batch);
         return true;

@@ -119,7 +119,7 @@ internal sealed class RunningLog : IAsyncDisposable
     }
 
     /// <summary>Answers a follower that brings commands: incarnation that they are for (4), their number (4), and they (length and bytes).</summary>
-    public async ValueTask<ReadOnlyMemory<byte>> AnswerProposalAsync(FrameReader frame, CancellationToken token)
+    public async ValueTask<ReadOnlyMemory<byte>> AnswerProposalAsync(FrameReader frame)
     {
         if (frame.Int() != Node.Self.Port || !Node.Leads)
         {

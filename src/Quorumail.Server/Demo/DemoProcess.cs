@@ -37,6 +37,7 @@ internal sealed partial class DemoProcess : IDisposable
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
+            UseShellExecute = false,
         };
         if (Path.GetFileNameWithoutExtension(program) is "dotnet")
         {

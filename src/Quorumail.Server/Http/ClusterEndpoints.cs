@@ -30,7 +30,7 @@ internal sealed class ClusterEndpoints(ServerStatus status)
         application.MapPost("/api/cluster/transfer", Action((cluster, context, token) =>
             cluster.TransferAsync(Query(context, "target"), token)));
         application.MapPost("/api/cluster/join", Action((cluster, context, token) =>
-            cluster.JoinAsync(Query(context, "address") ?? throw new ArgumentException("?address=host:port is needed"), token)));
+            cluster.JoinAsync(Query(context, "address") ?? throw new FormatException("?address=host:port is needed"), token)));
         application.MapPost("/api/cluster/leave", Action((cluster, _, token) => cluster.LeaveAsync(token)));
         application.MapDelete("/api/cluster/nodes/{id}", Action((cluster, context, token) =>
             cluster.RemoveAsync((string)context.Request.RouteValues["id"]!, token)));
@@ -54,7 +54,7 @@ internal sealed class ClusterEndpoints(ServerStatus status)
             {
                 await act(cluster, context, bound.Token);
             }
-            catch (ArgumentException fault)
+            catch (Exception fault) when (fault is ArgumentException or FormatException)
             {
                 await HttpServer.WriteErrorAsync(context, StatusCodes.Status400BadRequest, fault.Message);
                 return;

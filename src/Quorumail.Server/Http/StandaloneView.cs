@@ -70,15 +70,15 @@ internal sealed class StandaloneView(string nodeId, ServerStatus status, TimePro
 
     public IReadOnlyList<(string Reason, long Count)> RefusedHandshakes => [];
 
-    public Task StartElectionAsync(CancellationToken token) => Refuse();
+    public Task StartElectionAsync(CancellationToken token) => RefuseAsync();
 
-    public Task TransferAsync(string? target, CancellationToken token) => Refuse();
+    public Task TransferAsync(string? target, CancellationToken token) => RefuseAsync();
 
-    public Task JoinAsync(string address, CancellationToken token) => Refuse();
+    public Task JoinAsync(string address, CancellationToken token) => RefuseAsync();
 
-    public Task LeaveAsync(CancellationToken token) => Refuse();
+    public Task LeaveAsync(CancellationToken token) => RefuseAsync();
 
-    public Task RemoveAsync(string nodeId, CancellationToken token) => Refuse();
+    public Task RemoveAsync(string nodeId, CancellationToken token) => RefuseAsync();
 
     private double CpuPercent()
     {
@@ -89,5 +89,5 @@ internal sealed class StandaloneView(string nodeId, ServerStatus status, TimePro
         }
     }
 
-    private static Task Refuse() => Task.FromException(new InvalidOperationException(Alone));
+    private static Task RefuseAsync() => Task.FromException(new InvalidOperationException(Alone));
 }

@@ -79,9 +79,9 @@ internal sealed class FaultyTransport(FaultyNetwork network, string nodeId) : IT
         {
             return await answer.Task.WaitAsync(either.Token);
         }
-        catch (OperationCanceledException) when (broken.IsCancellationRequested && !token.IsCancellationRequested)
+        catch (OperationCanceledException given) when (broken.IsCancellationRequested && !token.IsCancellationRequested)
         {
-            throw new PeerUnavailableException($"The connection to {nodeId} broke.");
+            throw new PeerUnavailableException($"The connection to {nodeId} broke.", given);
         }
     }
 

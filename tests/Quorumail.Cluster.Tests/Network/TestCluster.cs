@@ -24,8 +24,6 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public Func<ClusterNodeOptions, ClusterNodeOptions> Configure { get; set; } = static options => options;
 
-    private static CancellationToken Token => TestContext.Current.CancellationToken;
-
     /// <summary>A cluster whose disks know one another, as after a formation.</summary>
     public static async Task<TestCluster> StartAsync(int count, int seed = 1, Func<ClusterNodeOptions, ClusterNodeOptions>? configure = null)
     {

@@ -344,13 +344,13 @@ public sealed class RaftTrailTests : IDisposable
 
         public async ValueTask<long> AppendAsync(IRaftLogEntry entry, CancellationToken token)
         {
-            IAuditTrail<IRaftLogEntry> trail = _trail;
-            if (trail is IPersistentState state && state.Term < entry.Term)
+            IAuditTrail<IRaftLogEntry> log = _trail;
+            if (log is IPersistentState state && state.Term < entry.Term)
             {
                 await state.UpdateTermAsync(entry.Term, resetLastVote: true, token); // As an election does.
             }
 
-            return await trail.AppendAsync(entry, token);
+            return await log.AppendAsync(entry, token);
         }
 
         public ValueTask AppendAsync(IRaftLogEntry entry, long index, CancellationToken token) => _trail.AppendAsync(entry, index, token);
