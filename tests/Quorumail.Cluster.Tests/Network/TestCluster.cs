@@ -1,6 +1,5 @@
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
-using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Membership;
 using Quorumail.Cluster.Raft;
 

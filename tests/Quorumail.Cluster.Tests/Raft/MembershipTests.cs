@@ -1,5 +1,4 @@
 using Quorumail.Cluster.Log;
-using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Tests.Network;
 
 namespace Quorumail.Cluster.Tests.Raft;

@@ -4,7 +4,6 @@ using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Cluster.Log;
-using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Http;
 
