@@ -14,6 +14,7 @@ public sealed partial class DemoTests
     {
         using var demo = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "smtp-server.dll"), "demo"])
         {
+            UseShellExecute = false,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         })!;
