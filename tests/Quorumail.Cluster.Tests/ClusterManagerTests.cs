@@ -56,7 +56,10 @@ public sealed class ClusterManagerTests
         using TemporaryDirectory directory = new();
         await using ClusterManager manager = new(new ClusterConfig
         {
-            NodeId = "n", BindAddress = "127.0.0.1", BindPort = ((IPEndPoint)taken.LocalEndpoint).Port, DataDirectory = directory.Path,
+            NodeId = "n",
+            BindAddress = "127.0.0.1",
+            BindPort = ((IPEndPoint)taken.LocalEndpoint).Port,
+            DataDirectory = directory.Path,
         });
 
         IOException refused = await Assert.ThrowsAnyAsync<IOException>(() => manager.StartAsync(Token));
