@@ -17,7 +17,6 @@ public sealed partial class DemoTests
             UseShellExecute = false,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            UseShellExecute = false,
         })!;
         var error = demo.StandardError.ReadToEndAsync(Token);
         var ports = new List<int>();
