@@ -9,6 +9,7 @@ namespace Quorumail.Cluster.Tests.Raft;
 internal sealed class FileState : IReplicatedState
 {
     private readonly string _path;
+    private readonly Lock _lock = new(); // A flush runs beside the applying.
     private readonly List<int> _numbers = [];
 
     public FileState(string path)
@@ -28,21 +29,31 @@ internal sealed class FileState : IReplicatedState
 
     public void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers)
     {
-        foreach (ReadOnlyMemory<byte> command in commands)
+        lock (_lock)
         {
-            _numbers.Add(BitConverter.ToInt32(command.Span));
-        }
+            foreach (ReadOnlyMemory<byte> command in commands)
+            {
+                _numbers.Add(BitConverter.ToInt32(command.Span));
+            }
 
-        AppliedIndex = index;
+            AppliedIndex = index;
+        }
     }
 
     public ValueTask<long> FlushAsync(CancellationToken token)
     {
-        byte[] bytes = new byte[8 + (4 * _numbers.Count)];
-        BinaryPrimitives.WriteInt64LittleEndian(bytes, AppliedIndex);
-        MemoryMarshal.AsBytes(CollectionsMarshal.AsSpan(_numbers)).CopyTo(bytes.AsSpan(8));
+        byte[] bytes;
+        long index;
+        lock (_lock)
+        {
+            index = AppliedIndex;
+            bytes = new byte[8 + (4 * _numbers.Count)];
+            BinaryPrimitives.WriteInt64LittleEndian(bytes, index);
+            MemoryMarshal.AsBytes(CollectionsMarshal.AsSpan(_numbers)).CopyTo(bytes.AsSpan(8));
+        }
+
         DurableFile.Replace(_path, bytes);
-        return ValueTask.FromResult(AppliedIndex);
+        return ValueTask.FromResult(index);
     }
 
     public ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token) => throw new NotSupportedException();
