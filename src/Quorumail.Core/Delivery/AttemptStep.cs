@@ -18,4 +18,10 @@ public enum AttemptStep
     /// message; then complete the job as not recorded.
     /// </summary>
     Superseded = 3,
+
+    /// <summary>
+    /// The message has another owner, and of the results those are recorded whose attempt was started before. Go on as after
+    /// <see cref="Superseded"/>.
+    /// </summary>
+    RecordedInPart = 4,
 }

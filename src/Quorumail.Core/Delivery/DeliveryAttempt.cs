@@ -25,6 +25,8 @@ public sealed class DeliveryAttempt
     private readonly DeliveryReply?[] _replies;
     private int[] _started = [];
     private bool _startProposed;
+    private bool _startAccepted;
+    private bool _onlyStarted;
     private bool _dotSent;
     private int _salt;
     private AttemptConclusion? _conclusion;
@@ -71,7 +73,8 @@ public sealed class DeliveryAttempt
     public bool Started(ApplyStatus? status)
     {
         Invariant.Check(_startProposed, "an answer follows a proposal");
-        MaySendDot = status == ApplyStatus.Accepted && _conclusion is null;
+        _startAccepted = status == ApplyStatus.Accepted;
+        MaySendDot = _startAccepted && _conclusion is null;
         return MaySendDot;
     }
 
@@ -115,7 +118,8 @@ public sealed class DeliveryAttempt
 
     /// <summary>
     /// Ends the talking: what is to be recorded and which notices go with it. Recipients without a reply are in doubt if the
-    /// dot was sent for them, else deferred. After <see cref="AttemptStep.RenewNotices"/> it gives the notices new ids.
+    /// dot was sent for them, else deferred. After <see cref="AttemptStep.RenewNotices"/> it gives the notices new ids, and
+    /// perhaps fewer results.
     /// </summary>
     public AttemptConclusion Conclude(RetryPolicy policy, long now, double random)
     {
@@ -129,7 +133,12 @@ public sealed class DeliveryAttempt
 
         var results = _conclusion?.Results ?? Array.ConvertAll(Job.Indexes, index => policy.Judge(
             Job.Message, index, Job.Attempt, _replies[Array.BinarySearch(Job.Indexes, index)]!, Job.Deadline is null, now, random));
-        var handovers = Array.ConvertAll(_replies, static r => r!.Handover);
+        if (_onlyStarted)
+        {
+            results = Array.FindAll(results as RecipientResult[] ?? [.. results], r => Array.BinarySearch(_started, r.Recipient) >= 0);
+        }
+
+        var handovers = results.Select(r => _replies[Array.BinarySearch(Job.Indexes, r.Recipient)]!.Handover).ToArray();
         _conclusion = new AttemptConclusion(results, NoticePolicy.Plan(Job.Message, Job.Attempt, results, handovers, _salt));
         _record = null;
         return _conclusion;
@@ -156,8 +165,13 @@ public sealed class DeliveryAttempt
             case null:
                 return AttemptStep.ProposeAgain;
             case ApplyStatus.Accepted:
-                return AttemptStep.Recorded;
-            case ApplyStatus.Collision or ApplyStatus.Abandoned when _record.Notices.Count > 0:
+                return _onlyStarted ? AttemptStep.RecordedInPart : AttemptStep.Recorded;
+            case ApplyStatus.StaleEpoch when _startAccepted && !_onlyStarted && _record.Results.Count > _started.Length:
+                // Another node owns the message now: of us it takes only what had an accepted start.
+                _onlyStarted = true;
+                _salt++;
+                return AttemptStep.RenewNotices;
+            case ApplyStatus.Collision or ApplyStatus.Abandoned or ApplyStatus.TooFewCopies when _record.Notices.Count > 0:
                 _salt++;
                 return AttemptStep.RenewNotices;
             default:

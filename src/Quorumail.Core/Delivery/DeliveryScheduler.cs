@@ -239,7 +239,7 @@ public sealed class DeliveryScheduler
     private void Place(SchedulerMessage known, int index, long notBefore)
     {
         var recipient = known.Latest.Recipients[index];
-        var waits = recipient.State == RecipientState.Queued && !known.IsHeld(index);
+        var waits = recipient.IsWaiting && !known.IsHeld(index);
         var lane = FindLane(recipient.Envelope.Address, create: waits);
         var entry = lane is null ? null : known.Find(lane);
         if (waits && entry is null)
@@ -318,7 +318,7 @@ public sealed class DeliveryScheduler
         foreach (var index in entry.Waiting)
         {
             due = Math.Min(due, message.Recipients[index].NextAttemptAt);
-            deadline = Math.Min(deadline, _retry.DeadlineOf(message, message.Recipients[index]));
+            deadline = Math.Min(deadline, DeadlineOf(message, message.Recipients[index]));
         }
 
         Unlist(entry);
@@ -401,7 +401,7 @@ public sealed class DeliveryScheduler
         foreach (var index in entry.Waiting)
         {
             var recipient = message.Recipients[index];
-            var time = deadline is null ? recipient.NextAttemptAt : _retry.DeadlineOf(message, recipient);
+            var time = deadline is null ? recipient.NextAttemptAt : DeadlineOf(message, recipient);
             if (time <= now && taken.Count < _limits.RecipientsPerJob)
             {
                 taken.Add(index);
@@ -428,6 +428,13 @@ public sealed class DeliveryScheduler
         Advance(now);
         Rotate(lane, now);
         return job;
+    }
+
+    /// <summary>Nothing is said of a recipient while the result of a lost owner's attempt is waited for.</summary>
+    private long DeadlineOf(QueuedMessage message, QueuedRecipient recipient)
+    {
+        var deadline = _retry.DeadlineOf(message, recipient);
+        return recipient.State == RecipientState.OwnerLost ? Math.Max(deadline, recipient.NextAttemptAt) : deadline;
     }
 
     private static DeliveryReply DeadlineReply(SchedulerLane lane) =>

@@ -73,7 +73,7 @@ internal sealed class JobHold(DeliveryJob job)
 
     public bool IsSettled(QueuedMessage latest, int recipient) =>
         Recorded && latest.Recipients[recipient] is var r
-        && (r.IsFinal || (r.State == RecipientState.Queued && r.Attempts >= Job.Attempt));
+        && (r.IsFinal || (r.OpenAttempt != Job.Attempt && r.Attempts >= Job.Attempt));
 
     public bool IsSettled(QueuedMessage latest) => Array.TrueForAll(Job.Indexes, i => IsSettled(latest, i));
 }

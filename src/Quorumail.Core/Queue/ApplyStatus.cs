@@ -6,7 +6,7 @@ public enum ApplyStatus
     /// <summary>Done.</summary>
     Accepted = 0,
 
-    /// <summary>No such message (any more).</summary>
+    /// <summary>No such message (any more), or no such member.</summary>
     NotFound = 1,
 
     /// <summary>The queue id is taken.</summary>
@@ -15,12 +15,18 @@ public enum ApplyStatus
     /// <summary>The message was abandoned or withdrawn before, or its id is too old to tell.</summary>
     Abandoned = 3,
 
-    /// <summary>Another owner, or a later life of the owner, has the message.</summary>
+    /// <summary>Another owner, or a later life of the owner, has the message; or a later state of the members or of a node is known.</summary>
     StaleEpoch = 4,
 
-    /// <summary>A recipient is final already, or has another attempt open; or the message to be given up is in the queue and stays there.</summary>
+    /// <summary>
+    /// A recipient is final already, or has another attempt open; or the message to be given up is in the queue and stays
+    /// there; or the node is already what the command says.
+    /// </summary>
     Conflict = 5,
 
     /// <summary>The command does not make sense (an index out of range, no recipients).</summary>
     Invalid = 6,
+
+    /// <summary>Too few disks of present members hold the message, or its owner is no member; its body is released.</summary>
+    TooFewCopies = 7,
 }

@@ -9,6 +9,8 @@ namespace Quorumail.Core.Queue;
 /// </summary>
 public sealed class QueueChanges
 {
+    private const int KeptMoves = 4096;
+
     /// <summary>Messages put or removed. The same id may stand here several times: the last one holds.</summary>
     public List<QueueChange> Messages { get; } = [];
 
@@ -36,6 +38,24 @@ public sealed class QueueChanges
     /// <summary>Owners whose epoch has risen; the last entry of an owner holds.</summary>
     public List<KeyValuePair<string, long>> OwnerEpochs { get; } = [];
 
+    /// <summary>
+    /// Messages whose owner or epoch has changed with all others of a node's. They need not be persisted: a
+    /// <see cref="Placement"/> or an owner's epoch stands for them.
+    /// </summary>
+    public List<OwnerMove> Moved { get; } = [];
+
+    /// <summary>Messages in the queue that have not changed, but whose persisted record is to be replaced.</summary>
+    public List<QueuedMessage> Renewed { get; } = [];
+
+    /// <summary>Placements to add.</summary>
+    public List<Placement> Placements { get; } = [];
+
+    /// <summary>Epochs of placements to delete: no record needs them any more once <see cref="Renewed"/> is persisted.</summary>
+    public List<long> PlacementsDropped { get; } = [];
+
+    /// <summary>The members have changed: persist <see cref="QueueState.Members"/> as it stands after the last command.</summary>
+    public bool MembersChanged { get; internal set; }
+
     /// <summary>The marks have changed: persist <see cref="QueueState.Marks"/> as it stands after the last command.</summary>
     public bool MarksChanged { get; internal set; }
 
@@ -43,9 +63,10 @@ public sealed class QueueChanges
     public bool IsEmpty =>
         Messages.Count == 0 && ReleasedBodies.Count == 0 && SuspectsListed.Count == 0 && SuspectsDropped.Count == 0
         && TombstonesSet.Count == 0 && TombstonesForgotten.Count == 0 && OwnerEpochs.Count == 0
-        && Finished.Count == 0 && !MarksChanged;
+        && Finished.Count == 0 && Moved.Count == 0 && Renewed.Count == 0 && Placements.Count == 0
+        && PlacementsDropped.Count == 0 && !MembersChanged && !MarksChanged;
 
-    /// <summary>Empties all lists and keeps their memory.</summary>
+    /// <summary>Empties all lists and keeps their memory, unless it is much.</summary>
     public void Clear()
     {
         Messages.Clear();
@@ -56,6 +77,16 @@ public sealed class QueueChanges
         TombstonesForgotten.Clear();
         OwnerEpochs.Clear();
         Finished.Clear();
+        Moved.Clear();
+        if (Moved.Capacity > KeptMoves)
+        {
+            Moved.Capacity = 0;
+        }
+
+        Renewed.Clear();
+        Placements.Clear();
+        PlacementsDropped.Clear();
+        MembersChanged = false;
         MarksChanged = false;
     }
 }

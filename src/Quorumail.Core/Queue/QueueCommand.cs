@@ -72,7 +72,19 @@ public sealed record AttemptEndedCommand(
     IReadOnlyList<EnqueueCommand> Notices) : QueueCommand;
 
 /// <summary>
-/// A node began a new life: what its earlier life had under way is over without a record. Its open attempts become in
-/// doubt and are listed; the epoch of its messages rises, so that nothing of the earlier life applies any more.
+/// A node began a new life: what its earlier life had under way is over without a record. The epoch of its messages rises,
+/// so that nothing of the earlier life applies any more. In a cluster its open attempts are waited for as after
+/// <see cref="NodeDownCommand"/>; standing alone they are in doubt at once, and listed.
 /// </summary>
 public sealed record OwnerRestartedCommand(string Owner) : QueueCommand;
+
+/// <summary>
+/// The wait for the result of a lost owner's attempt is over: its recipients are listed and can be tried again. Refused
+/// before that time, from a stale owner, and for recipients that have no such attempt open. An accepted later attempt, or
+/// its end, does the same without it.
+/// </summary>
+public sealed record AttemptGivenUpCommand(
+    QueueId Id,
+    long Epoch,
+    int Attempt,
+    IReadOnlyList<int> Recipients) : QueueCommand;

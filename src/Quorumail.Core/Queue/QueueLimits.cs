@@ -26,6 +26,24 @@ public sealed record QueueLimits
     /// <summary>The highest attempt number. A day of back-to-back attempts, ten a second.</summary>
     public int MaxAttempt { get; init; } = 1_000_000;
 
+    /// <summary>Members of a cluster. 64: far more than make sense.</summary>
+    public int MaxNodes { get; init; } = 64;
+
+    /// <summary>Messages that one command may change by name or filter. 10 000.</summary>
+    public int MaxBatch { get; init; } = 10_000;
+
+    /// <summary>The longest wait for the result of a lost owner's attempt, in milliseconds. 1 day.</summary>
+    public long MaxInDoubtWait { get; init; } = 24L * 60 * 60 * 1000;
+
+    /// <summary>Placements kept at once; then all messages that they moved are written anew. 64: half a million messages follow them in two seconds at start.</summary>
+    public int MaxPlacements { get; init; } = 64;
+
+    /// <summary>Moved messages whose records are written anew in one go. 256.</summary>
+    public int MovesPerSave { get; init; } = 256;
+
+    /// <summary>Milliseconds between two such goes. 50: 5 000 records a second, a small part of what a disk can do.</summary>
+    public long SaveInterval { get; init; } = 50;
+
     /// <summary>Length of a kept reply, next hop or other text, in characters; longer ones are cut. 512 (RFC 5321 4.5.3.1.5).</summary>
     public int MaxText { get; init; } = 512;
 }

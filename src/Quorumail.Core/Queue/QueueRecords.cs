@@ -15,4 +15,10 @@ public sealed record QueueRecords(
 {
     /// <summary>In order of their sequence (not of their slot).</summary>
     public IEnumerable<FinishedId> Finished { get; init; } = [];
+
+    /// <summary>Null for a queue that was never told its members.</summary>
+    public QueueMembers? Members { get; init; }
+
+    /// <summary>In order of their epoch; read before the messages. None in a snapshot, whose messages are as they stand.</summary>
+    public IEnumerable<Placement> Placements { get; init; } = [];
 }

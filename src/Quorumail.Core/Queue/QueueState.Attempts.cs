@@ -1,9 +1,11 @@
+using Quorumail.Core.Mail;
+
 namespace Quorumail.Core.Queue;
 
 /// <content>Attempts: their starts, and their ends recipient by recipient.</content>
 public sealed partial class QueueState
 {
-    private ApplyStatus ApplyAttemptStarted(AttemptStartedCommand command, QueueChanges changes)
+    private ApplyStatus ApplyAttemptStarted(AttemptStartedCommand command, long stamp, QueueChanges changes)
     {
         if (!IsAttempt(command.Attempt) || command.Recipients is not { Count: > 0 })
         {
@@ -30,7 +32,7 @@ public sealed partial class QueueState
 
             // A recipient named twice fails here the second time.
             var recipient = recipients[index];
-            if (recipient.State != RecipientState.Queued || command.Attempt <= recipient.Attempts)
+            if (!MayTry(recipient, stamp) || command.Attempt <= recipient.Attempts)
             {
                 return ApplyStatus.Conflict;
             }
@@ -43,6 +45,55 @@ public sealed partial class QueueState
             };
         }
 
+        foreach (var index in command.Recipients)
+        {
+            ListIfLost(command.Id, message.Recipients[index], stamp, changes);
+        }
+
+        Replace(message with { Recipients = recipients }, changes);
+        return ApplyStatus.Accepted;
+    }
+
+    private ApplyStatus ApplyAttemptGivenUp(AttemptGivenUpCommand command, long stamp, QueueChanges changes)
+    {
+        if (!IsAttempt(command.Attempt) || command.Recipients is not { Count: > 0 })
+        {
+            return ApplyStatus.Invalid;
+        }
+
+        if (!_messages.TryGetValue(command.Id, out var message))
+        {
+            return ApplyStatus.NotFound;
+        }
+
+        if (command.Epoch != message.Epoch)
+        {
+            return ApplyStatus.StaleEpoch;
+        }
+
+        var recipients = ToArray(message.Recipients);
+        foreach (var index in command.Recipients)
+        {
+            if ((uint)index >= (uint)recipients.Length)
+            {
+                return ApplyStatus.Invalid;
+            }
+
+            // A recipient named twice fails here the second time.
+            var recipient = recipients[index];
+            if (recipient.State != RecipientState.OwnerLost || recipient.OpenAttempt != command.Attempt || !MayTry(recipient, stamp))
+            {
+                return ApplyStatus.Conflict;
+            }
+
+            recipients[index] = recipient with { State = RecipientState.Queued, OpenAttempt = 0, NextAttemptAt = stamp };
+        }
+
+        foreach (var index in command.Recipients)
+        {
+            ListIfLost(command.Id, message.Recipients[index], stamp, changes);
+        }
+
         Replace(message with { Recipients = recipients }, changes);
         return ApplyStatus.Accepted;
     }
@@ -50,7 +101,7 @@ public sealed partial class QueueState
     private ApplyStatus ApplyAttemptEnded(AttemptEndedCommand command, long stamp, QueueChanges changes)
     {
         // The recipients are judged before the notices, so that a command proposed twice is told that it is superseded.
-        var status = Settle(command, out var message, out var recipients);
+        var status = Settle(command, stamp, out var message, out var recipients);
         if (status == ApplyStatus.Accepted)
         {
             status = CheckNotices(command.Notices);
@@ -70,6 +121,11 @@ public sealed partial class QueueState
 
         foreach (var result in command.Results)
         {
+            if (message!.Recipients[result.Recipient] is var before && before.OpenAttempt != command.Attempt)
+            {
+                ListIfLost(command.Id, before, stamp, changes);
+            }
+
             if (result.Outcome == RecipientOutcome.InDoubt)
             {
                 List(command.Id, recipients![result.Recipient].Envelope.Address, command.Attempt,
@@ -84,7 +140,7 @@ public sealed partial class QueueState
         }
         else
         {
-            Replace(message! with { Recipients = recipients! }, changes);
+            ReplaceAndPlace(message! with { Recipients = recipients! }, changes);
         }
 
         foreach (var notice in command.Notices)
@@ -96,7 +152,8 @@ public sealed partial class QueueState
     }
 
     /// <summary>What the recipients become by an AttemptEnded, or why it is refused. Changes nothing.</summary>
-    private ApplyStatus Settle(AttemptEndedCommand command, out QueuedMessage? message, out QueuedRecipient[]? recipients)
+    private ApplyStatus Settle(
+        AttemptEndedCommand command, long stamp, out QueuedMessage? message, out QueuedRecipient[]? recipients)
     {
         recipients = null;
         message = null;
@@ -122,21 +179,23 @@ public sealed partial class QueueState
 
             seen[result.Recipient] = true;
             var recipient = settled[result.Recipient];
-            if (recipient.State == RecipientState.Queued)
+            if (recipient.IsFinal)
             {
-                if (command.Epoch != message.Epoch)
+                return ApplyStatus.Conflict;
+            }
+
+            // Of an open attempt the result is taken whatever the epoch.
+            if (recipient.OpenAttempt != command.Attempt)
+            {
+                if (recipient.IsWaiting && command.Epoch != message.Epoch)
                 {
                     return ApplyStatus.StaleEpoch;
                 }
 
-                if (command.Attempt <= recipient.Attempts)
+                if (!MayTry(recipient, stamp) || command.Attempt <= recipient.Attempts)
                 {
                     return ApplyStatus.Conflict;
                 }
-            }
-            else if (recipient.State != RecipientState.Attempting || recipient.OpenAttempt != command.Attempt)
-            {
-                return ApplyStatus.Conflict;
             }
 
             settled[result.Recipient] = Settle(recipient, result, command.Attempt);
@@ -160,6 +219,20 @@ public sealed partial class QueueState
         LastResult = Shared(result),
         DelayNoticed = recipient.DelayNoticed || result.DelayNoticed,
     };
+
+    /// <summary>Whether the owner may try a recipient: a lost owner's result is waited for, a deferral is the scheduler's business.</summary>
+    private static bool MayTry(QueuedRecipient recipient, long stamp) =>
+        recipient.State == RecipientState.Queued
+        || (recipient.State == RecipientState.OwnerLost && stamp >= recipient.NextAttemptAt);
+
+    /// <summary>Lists a recipient whose lost owner's attempt is waited for no more.</summary>
+    private void ListIfLost(QueueId id, QueuedRecipient recipient, long stamp, QueueChanges changes)
+    {
+        if (recipient.State == RecipientState.OwnerLost)
+        {
+            ListLost(id, recipient, stamp, changes);
+        }
+    }
 
     private bool IsAttempt(int attempt) => attempt >= 1 && attempt <= _limits.MaxAttempt;
 

@@ -12,6 +12,10 @@ public sealed partial class QueueState
         {
             Enqueue(command, stamp, changes);
         }
+        else if (status == ApplyStatus.TooFewCopies)
+        {
+            GiveUp(command.Id, stamp, changes);
+        }
 
         return status;
     }
@@ -75,7 +79,8 @@ public sealed partial class QueueState
     {
         if (command.Envelope is not { ReversePath: not null, Recipients: { Count: > 0 } recipients }
             || recipients.Count > _limits.MaxRecipients || command.Size < 0 || command.BodyHash.Length > 64
-            || command.Owner is null || command.Tenant is null || command.Holders is null)
+            || command.Owner is null || command.Tenant is null || command.Holders is null
+            || (_members is not null && command.Holders.Count > _limits.MaxNodes))
         {
             return ApplyStatus.Invalid;
         }
@@ -93,7 +98,15 @@ public sealed partial class QueueState
             return ApplyStatus.Collision;
         }
 
-        return _tombstones.Contains(command.Id) || _finished.Contains(command.Id) ? ApplyStatus.Abandoned : ApplyStatus.Accepted;
+        if (_tombstones.Contains(command.Id) || _finished.Contains(command.Id))
+        {
+            return ApplyStatus.Abandoned;
+        }
+
+        return _members is { } members
+            && (members.Find(command.Owner) is null || members.CopiesOf(command.Holders) < members.MinCopies)
+            ? ApplyStatus.TooFewCopies
+            : ApplyStatus.Accepted;
     }
 
     private ApplyStatus CheckNotices(IReadOnlyList<EnqueueCommand>? notices)
@@ -149,8 +162,17 @@ public sealed partial class QueueState
         var owner = _shared.Share(command.Owner);
         var message = new QueuedMessage(
             command.Id, _shared.Share(envelope.ReversePath), envelope.Return, envelope.EnvelopeId, recipients,
-            command.Size, command.Traits, command.BodyHash.ToArray(), ShareHolders(command.Holders), owner,
-            EpochOf(owner), stamp, _shared.Share(command.Tenant));
+            command.Size, command.Traits, command.BodyHash.ToArray(), _sharedHolders.Share(command.Holders), owner,
+            EpochOf(owner), stamp, _shared.Share(command.Tenant))
+        {
+            Placed = _members is null ? 0 : _marks.LastEpoch,
+        };
+        if (Place(message) is { } other)
+        {
+            // The accepting node drains, or the leader holds it for lost.
+            message = message with { Owner = other, Epoch = EpochOf(other) };
+        }
+
         Put(message);
         changes.Messages.Add(new QueueChange(message.Id, message));
     }

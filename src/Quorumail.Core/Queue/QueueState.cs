@@ -23,7 +23,7 @@ public sealed partial class QueueState
     private readonly TombstoneList _tombstones;
     private readonly FinishedRing _finished;
     private readonly SharedStrings _shared = new();
-    private IReadOnlyList<BodyHolder> _lastHolders = [];
+    private readonly SharedHolders _sharedHolders;
     private QueueMarks _marks = QueueMarks.Initial;
     private int _queuedCount;
     private int _deferredCount;
@@ -37,6 +37,7 @@ public sealed partial class QueueState
         _suspects = new SuspectList(_limits);
         _tombstones = new TombstoneList(_limits);
         _finished = new FinishedRing(_limits);
+        _sharedHolders = new SharedHolders(_shared);
     }
 
     /// <summary>Messages in the queue.</summary>
@@ -78,7 +79,7 @@ public sealed partial class QueueState
     /// <summary>Makes a state of what was persisted; it goes on exactly as the one that persisted it.</summary>
     public static QueueState Restore(QueueRecords records, QueueLimits? limits = null)
     {
-        var state = new QueueState(limits) { _marks = records.Marks };
+        var state = new QueueState(limits) { _marks = records.Marks, _members = records.Members };
         foreach (var (owner, epoch) in records.OwnerEpochs)
         {
             state._ownerEpochs[owner] = epoch;
@@ -99,14 +100,16 @@ public sealed partial class QueueState
             state._finished.Restore(finished);
         }
 
-        foreach (var message in records.Messages)
+        state._placements.AddRange(records.Placements);
+        var views = state._placements.Select(_ => new Dictionary<object, HolderView>(ReferenceEqualityComparer.Instance)).ToArray();
+        foreach (var record in records.Messages)
         {
+            var message = state.Follow(record with { Holders = state._sharedHolders.Share(record.Holders) }, views);
             state.Put(message with
             {
                 Owner = state._shared.Share(message.Owner),
                 Tenant = state._shared.Share(message.Tenant),
                 ReversePath = state._shared.Share(message.ReversePath),
-                Holders = state.ShareHolders(message.Holders),
                 Recipients = state.ShareRecipients(message.Recipients),
                 Epoch = Math.Max(message.Epoch, state.EpochOf(message.Owner)),
             });
@@ -133,15 +136,22 @@ public sealed partial class QueueState
     {
         _suspects.Expire(stamp, changes);
         _tombstones.Expire(stamp, ref _marks, changes);
+        RenewMoved(stamp, changes);
         return command switch
         {
             EnqueueCommand enqueue => ApplyEnqueue(enqueue, stamp, changes),
             AbandonCommand abandon => ApplyAbandon(abandon, stamp, changes),
             WithdrawCommand withdraw => ApplyWithdraw(withdraw, stamp, changes),
             ReportUnreadReplyCommand report => ApplyReportUnreadReply(report, stamp, changes),
-            AttemptStartedCommand started => ApplyAttemptStarted(started, changes),
+            AttemptStartedCommand started => ApplyAttemptStarted(started, stamp, changes),
             AttemptEndedCommand ended => ApplyAttemptEnded(ended, stamp, changes),
+            AttemptGivenUpCommand givenUp => ApplyAttemptGivenUp(givenUp, stamp, changes),
             OwnerRestartedCommand restarted => ApplyOwnerRestarted(restarted, stamp, changes),
+            NodesChangedCommand nodes => ApplyNodesChanged(nodes, stamp, changes),
+            NodeDownCommand down => ApplyNodeDown(down, stamp, changes),
+            NodeUpCommand up => ApplyNodeUp(up, stamp, changes),
+            NodeDrainingCommand draining => ApplyNodeDraining(draining, stamp, changes),
+            HoldersChangedCommand holders => ApplyHoldersChanged(holders, changes),
             _ => ApplyStatus.Invalid,
         };
     }
@@ -159,9 +169,19 @@ public sealed partial class QueueState
 
     private void Replace(QueuedMessage message, QueueChanges changes)
     {
+        var placed = _members is null ? 0 : _marks.LastEpoch;
+        if (message.Placed != placed)
+        {
+            message = message with { Placed = placed };
+        }
+
         Put(message);
         changes.Messages.Add(new QueueChange(message.Id, message));
     }
+
+    /// <summary>Replaces a message, with another owner if nothing keeps it with its own any more.</summary>
+    private void ReplaceAndPlace(QueuedMessage message, QueueChanges changes) => Replace(
+        Place(message) is { } owner ? message with { Owner = owner, Epoch = NextEpoch(changes) } : message, changes);
 
     private void Remove(QueuedMessage message, QueueChanges changes)
     {
@@ -174,10 +194,12 @@ public sealed partial class QueueState
     private void Tally(QueuedMessage message, int sign)
     {
         _octets += sign * message.Size;
+        CountOwner(message.Owner, sign);
+        CountCopies(message, sign);
         var attempted = false;
         foreach (var recipient in message.Recipients)
         {
-            if (recipient.State == RecipientState.Attempting)
+            if (recipient.OpenAttempt > 0)
             {
                 _ = sign > 0 ? _attempting.Add(message.Id) : _attempting.Remove(message.Id);
                 return;
@@ -192,16 +214,6 @@ public sealed partial class QueueState
     private void List(
         QueueId id, string recipient, int attempt, SuspectReason reason, string detail, long stamp, QueueChanges changes) =>
         _suspects.Add(new Suspect(id, recipient, attempt, reason, stamp, detail), ref _marks, changes);
-
-    private IReadOnlyList<BodyHolder> ShareHolders(IReadOnlyList<BodyHolder> holders)
-    {
-        if (!_lastHolders.SequenceEqual(holders))
-        {
-            _lastHolders = holders.Select(h => h with { Node = _shared.Share(h.Node ?? "") }).ToArray();
-        }
-
-        return _lastHolders;
-    }
 
     private QueuedRecipient[] ShareRecipients(IReadOnlyList<QueuedRecipient> recipients)
     {

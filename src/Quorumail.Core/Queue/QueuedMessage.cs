@@ -29,4 +29,25 @@ public sealed record QueuedMessage(
     string Owner,
     long Epoch,
     long EnqueuedAt,
-    string Tenant);
+    string Tenant)
+{
+    /// <summary>The latest epoch given when the message last changed: what it has not seen are the placements after it. 0 when the queue stands alone.</summary>
+    public long Placed { get; init; }
+
+    /// <summary>Whether its owner has an attempt under way.</summary>
+    public bool IsAttempting
+    {
+        get
+        {
+            for (var i = 0; i < Recipients.Count; i++)
+            {
+                if (Recipients[i].State == RecipientState.Attempting)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+}

@@ -21,4 +21,7 @@ public sealed record QueuedRecipient(
 {
     /// <summary>Whether nothing more will happen to this recipient.</summary>
     public bool IsFinal => State is RecipientState.Delivered or RecipientState.Bounced;
+
+    /// <summary>Whether it can be tried, not before <see cref="NextAttemptAt"/>.</summary>
+    public bool IsWaiting => State is RecipientState.Queued or RecipientState.OwnerLost;
 }

@@ -14,4 +14,10 @@ public enum RecipientState
 
     /// <summary>Final: bounced or dropped.</summary>
     Bounced = 3,
+
+    /// <summary>
+    /// An accepted attempt is open, but its owner was lost. Until <see cref="QueuedRecipient.NextAttemptAt"/> its result is
+    /// waited for; then the recipient can be tried again, which lists it as a suspect.
+    /// </summary>
+    OwnerLost = 4,
 }

@@ -35,6 +35,9 @@ internal sealed partial class AttemptRecorder(
                 case AttemptStep.Recorded:
                     Report(attempt.Job, conclusion);
                     return true;
+                case AttemptStep.RecordedInPart:
+                    Report(attempt.Job, conclusion);
+                    return false;
                 case AttemptStep.Superseded:
                     LogSuperseded(log, attempt.Job.Message.Id, attempt.Job.Attempt);
                     return false;

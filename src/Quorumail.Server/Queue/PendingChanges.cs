@@ -31,20 +31,35 @@ internal sealed class PendingChanges
 
     public Dictionary<string, long> OwnerEpochs { get; } = new(StringComparer.Ordinal);
 
+    public Dictionary<long, Placement> Placements { get; } = [];
+
+    /// <summary>Epochs of placements whose records are to be deleted.</summary>
+    public List<long> PlacementsDropped { get; } = [];
+
+    /// <summary>The members, if they have changed.</summary>
+    public QueueMembers? Members { get; private set; }
+
     /// <summary>The marks, if they have changed.</summary>
     public QueueMarks? Marks { get; private set; }
 
     /// <summary>Number of changes.</summary>
     public int Count => Messages.Count + Bodies.Count + SuspectsListed.Count + SuspectsDropped.Count
-        + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + Finished.Count + (Marks is null ? 0 : 1);
+        + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + Finished.Count + Placements.Count
+        + PlacementsDropped.Count + (Members is null ? 0 : 1) + (Marks is null ? 0 : 1);
 
     /// <summary>Adds what one command has changed.</summary>
     /// <param name="changes">As collected by <see cref="QueueState.Apply"/> for this command alone.</param>
     /// <param name="subject">The message that the command names, as it was before; null if it was not in the queue.</param>
     /// <param name="allExisted">The command changes only messages that were in the queue before.</param>
-    /// <param name="marks">The marks after the command.</param>
-    public void Add(QueueChanges changes, QueuedMessage? subject, bool allExisted, QueueMarks marks)
+    /// <param name="state">The queue after the command.</param>
+    public void Add(QueueChanges changes, QueuedMessage? subject, bool allExisted, QueueState state)
     {
+        // These stood in the queue before the command, which may have changed or removed them.
+        foreach (var message in changes.Renewed)
+        {
+            Messages[message.Id] = new Record(message, MayBeStored: true);
+        }
+
         foreach (var (id, message) in changes.Messages)
         {
             var stored = Messages.TryGetValue(id, out var pending)
@@ -81,9 +96,25 @@ internal sealed class PendingChanges
             OwnerEpochs[owner] = epoch;
         }
 
+        foreach (var placement in changes.Placements)
+        {
+            Placements[placement.Epoch] = placement;
+        }
+
+        foreach (var epoch in changes.PlacementsDropped)
+        {
+            Placements.Remove(epoch);
+            PlacementsDropped.Add(epoch);
+        }
+
+        if (changes.MembersChanged)
+        {
+            Members = state.Members;
+        }
+
         if (changes.MarksChanged)
         {
-            Marks = marks;
+            Marks = state.Marks;
         }
     }
 
@@ -98,6 +129,9 @@ internal sealed class PendingChanges
         TombstonesForgotten.Clear();
         OwnerEpochs.Clear();
         Finished.Clear();
+        Placements.Clear();
+        PlacementsDropped.Clear();
+        Members = null;
         Marks = null;
     }
 

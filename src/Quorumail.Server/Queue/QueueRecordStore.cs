@@ -22,6 +22,8 @@ internal sealed class QueueRecordStore
     private const byte TombstoneKind = 3;
     private const byte SuspectKind = 4;
     private const byte FinishedKind = 6;
+    private const byte MembersKind = 7;
+    private const byte PlacementKind = 8;
     private const int HeadLength = 1 + sizeof(uint) + sizeof(long);
     private const byte HeadVersion = 1;
     private const int OwnerBytesMax = 4 * 1024;
@@ -59,6 +61,8 @@ internal sealed class QueueRecordStore
                 Read(MessageKind, QueueEncoding.DecodeMessage))
             {
                 Finished = Read(FinishedKind, QueueEncoding.DecodeFinished).OrderBy(f => f.Sequence),
+                Members = Read(MembersKind, QueueEncoding.DecodeMembers).SingleOrDefault(),
+                Placements = Read(PlacementKind, QueueEncoding.DecodePlacement),
             });
             return (state, applied);
         }
@@ -119,6 +123,22 @@ internal sealed class QueueRecordStore
             PutOwnerEpoch(batch, Generation, ownerEpoch);
         }
 
+        foreach (var placement in changes.Placements.Values)
+        {
+            batch.Put(family, SequenceKey(Generation, PlacementKind, placement.Epoch, key), QueueEncoding.Encode(placement));
+        }
+
+        foreach (var epoch in changes.PlacementsDropped)
+        {
+            batch.Delete(family, SequenceKey(Generation, PlacementKind, epoch, key));
+        }
+
+        if (changes.Members is { } members)
+        {
+            WritePrefix(Generation, MembersKind, key);
+            batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(members));
+        }
+
         if (changes.Marks is { } marks)
         {
             WritePrefix(Generation, MarksKind, key);
@@ -166,6 +186,10 @@ internal sealed class QueueRecordStore
                 break;
             case KeyValuePair<string, long> ownerEpoch:
                 PutOwnerEpoch(batch, next, ownerEpoch);
+                break;
+            case QueueMembers members:
+                WritePrefix(next, MembersKind, key);
+                batch.Put(_database.Queue, key[..PrefixLength], QueueEncoding.Encode(members));
                 break;
             case QueueMarks marks:
                 WritePrefix(next, MarksKind, key);

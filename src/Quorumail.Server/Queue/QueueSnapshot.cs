@@ -30,6 +30,11 @@ internal static class QueueSnapshot
         hash.Append(Magic);
         await destination.WriteAsync(Magic, token);
         await WriteAsync(QueueSnapshotRecord.Kind.Marks, QueueEncoding.Encode(records.Marks));
+        if (records.Members is { } members)
+        {
+            await WriteAsync(QueueSnapshotRecord.Kind.Members, QueueEncoding.Encode(members));
+        }
+
         foreach (var epoch in records.OwnerEpochs)
         {
             await WriteAsync(QueueSnapshotRecord.Kind.OwnerEpoch, QueueEncoding.Encode(epoch));

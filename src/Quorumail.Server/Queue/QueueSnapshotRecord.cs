@@ -2,7 +2,7 @@ using Quorumail.Server.Queue.Format;
 
 namespace Quorumail.Server.Queue;
 
-/// <summary>One record of a snapshot: marks, an owner's epoch, a tombstone, a suspect, a finished id, a message, or the end.</summary>
+/// <summary>One record of a snapshot: marks, the members, an owner's epoch, a tombstone, a suspect, a finished id, a message, or the end.</summary>
 internal readonly record struct QueueSnapshotRecord(QueueSnapshotRecord.Kind Is, object Value)
 {
     /// <summary>What a record holds; the numbers stand in snapshots.</summary>
@@ -15,6 +15,7 @@ internal readonly record struct QueueSnapshotRecord(QueueSnapshotRecord.Kind Is,
         Message = 5,
         End = 6,
         Finished = 7,
+        Members = 8,
     }
 
     public static QueueSnapshotRecord Decode(Kind kind, ReadOnlySpan<byte> bytes) => new(kind, kind switch
@@ -25,6 +26,7 @@ internal readonly record struct QueueSnapshotRecord(QueueSnapshotRecord.Kind Is,
         Kind.Suspect => QueueEncoding.DecodeSuspect(bytes),
         Kind.Message => QueueEncoding.DecodeMessage(bytes),
         Kind.Finished => QueueEncoding.DecodeFinished(bytes),
+        Kind.Members => QueueEncoding.DecodeMembers(bytes),
         Kind.End => QueueEncoding.DecodeEnd(bytes),
         _ => throw new InvalidDataException($"A snapshot of the queue has a record of kind {(byte)kind}, which this version does not know."),
     });

@@ -58,7 +58,38 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     /// <summary>Ids must be of a later time (milliseconds).</summary>
     public long IdFloor => Interlocked.Read(ref _idFloor);
 
+    /// <summary>
+    /// What changes. When nodes come and go, many messages change hands at once: of these the feed has those that
+    /// <see cref="NodeId"/> owns now or owned before.
+    /// </summary>
     public QueueChangeFeed Feed { get; } = new();
+
+    /// <summary>This node; null: the feed has every message that changes hands.</summary>
+    public string? NodeId { get; init; }
+
+    /// <summary>The cluster's members as the queue knows them; null if it stands alone.</summary>
+    public QueueMembers? Members
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state.Members;
+            }
+        }
+    }
+
+    /// <summary>How many messages want copies or an owner.</summary>
+    public CopyCounts Copies
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state.Copies;
+            }
+        }
+    }
 
     public int Count
     {
@@ -96,6 +127,24 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         lock (_gate)
         {
             return [.. _state.Messages.Take(limit)];
+        }
+    }
+
+    /// <summary>Number of messages that a node owns.</summary>
+    public int CountOwnedBy(string node)
+    {
+        lock (_gate)
+        {
+            return _state.CountOwnedBy(node);
+        }
+    }
+
+    /// <summary>Up to <paramref name="limit"/> messages after an id that have too few copies, oldest first.</summary>
+    public IReadOnlyList<QueuedMessage> MessagesWantingCopies(QueueId? after, int limit)
+    {
+        lock (_gate)
+        {
+            return _state.MessagesWantingCopies(after, limit);
         }
     }
 
@@ -169,6 +218,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
                 _state.Marks, [.. _state.OwnerEpochs], [.. _state.Tombstones], [.. _state.Suspects], [.. _state.Messages])
             {
                 Finished = [.. _state.Finished],
+                Members = _state.Members,
             };
         }
 
@@ -237,9 +287,10 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         var status = _state.Apply(command, stamp, _changes);
         if (!_changes.IsEmpty)
         {
-            _pending.Add(_changes, subject, command is OwnerRestartedCommand, _state.Marks);
+            _pending.Add(_changes, subject, command is not (EnqueueCommand or AttemptEndedCommand), _state);
             if (_publishes)
             {
+                PublishMoves();
                 foreach (var (changed, message) in _changes.Messages)
                 {
                     Feed.Put(changed, message);
@@ -252,12 +303,25 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         return status;
     }
 
+    private void PublishMoves()
+    {
+        foreach (var (message, from) in _changes.Moved)
+        {
+            if (NodeId is not { } self || string.Equals(message.Owner, self, StringComparison.Ordinal)
+                || string.Equals(from, self, StringComparison.Ordinal))
+            {
+                Feed.Put(message.Id, message);
+            }
+        }
+    }
+
     private static QueueId? SubjectOf(QueueCommand command) => command switch
     {
         AbandonCommand { Id: var id } => id,
         WithdrawCommand { Id: var id } => id,
         AttemptStartedCommand { Id: var id } => id,
         AttemptEndedCommand { Id: var id } => id,
+        AttemptGivenUpCommand { Id: var id } => id,
         _ => null,
     };
 
@@ -393,6 +457,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         private readonly List<FinishedId> _finished = [];
         private readonly List<QueuedMessage> _messages = [];
         private QueueMarks _marks = QueueMarks.Initial;
+        private QueueMembers? _members;
 
         public List<QueueSnapshotRecord> Batch { get; } = [];
 
@@ -418,6 +483,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
                 case QueueMarks marks:
                     _marks = marks;
                     break;
+                case QueueMembers members:
+                    _members = members;
+                    break;
                 default:
                     return;
             }
@@ -429,6 +497,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             QueueState.Restore(new QueueRecords(_marks, _ownerEpochs, _tombstones, _suspects, _messages)
             {
                 Finished = _finished,
+                Members = _members,
             });
     }
 }

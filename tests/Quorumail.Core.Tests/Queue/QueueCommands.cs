@@ -9,15 +9,17 @@ internal static class QueueCommands
 {
     private static readonly Gen<QueueId> Id = Gen.Int[1, 6].Select(n => QueueId.Create(n, 7));
     private static readonly Gen<string> Owner = Of("a", "b");
+    private static readonly Gen<BodyHolder> Holder = Gen.Select(Of("a", "b", "c"), Gen.Frequency((6, Gen.Const(1L)), (1, Gen.Const(2L))))
+        .Select((node, incarnation) => new BodyHolder(node, incarnation));
     private static readonly Gen<int> Index = Gen.Frequency((10, Gen.Int[0, 2]), (1, Gen.Int[-1, 4]));
     private static readonly Gen<int> Attempt = Gen.Frequency((10, Gen.Int[1, 6]), (1, Of(0, -1, int.MaxValue, int.MinValue)));
     private static readonly Gen<long> Epoch = Gen.Frequency((3, Gen.Const(0L)), (1, Gen.Long[0, 3]));
 
-    private static readonly Gen<EnqueueCommand> Enqueue = Gen.Select(Id, Owner, Gen.Int[0, 3], Gen.Bool).Select((id, owner, recipients, isNull) =>
+    private static readonly Gen<EnqueueCommand> Enqueue = Gen.Select(Id, Owner, Gen.Int[0, 3], Gen.Bool, Holder.Array[0, 2]).Select((id, owner, recipients, isNull, more) =>
         new EnqueueCommand(
             id,
             new Envelope(isNull ? "" : "s@x", [.. Enumerable.Range(0, recipients).Select(i => new EnvelopeRecipient($"r{i}@y"))]),
-            100, BodyTraits.None, new byte[16], [new BodyHolder(owner, 1)], owner));
+            100, BodyTraits.None, new byte[16], [new BodyHolder(owner, 1), .. more], owner));
 
     private static readonly Gen<RecipientResult> Result = Gen.Select(Index, Gen.Int[0, 6], Gen.Long[0, 1000], Gen.Bool)
         .Select((index, outcome, next, noticed) =>
@@ -38,13 +40,42 @@ internal static class QueueCommands
             (QueueCommand)new AttemptEndedCommand(id, e, a, r, n))),
         (1, Of("a", "b", "").Select(o => (QueueCommand)new OwnerRestartedCommand(o))));
 
+    private static readonly Gen<QueueCommand> OfNodes = Gen.Frequency(
+        (2, Gen.Select(Holder.Array[1, 3], Gen.Int[0, 2], Gen.Long[0, 30], Gen.Long[0, 2]).Select((nodes, copies, wait, version) =>
+            (QueueCommand)new NodesChangedCommand(nodes, copies, wait, version))),
+        (2, Gen.Long[0, 2].Select(version => (QueueCommand)new NodesChangedCommand(
+            [new BodyHolder("a", 1), new BodyHolder("b", 1), new BodyHolder("c", 1)], 1, 25, version))),
+        (4, Holder.Select(h => (QueueCommand)new NodeDownCommand(h.Node, h.Incarnation))),
+        (4, Gen.Select(Holder, Gen.Long[0, 3]).Select((h, life) => (QueueCommand)new NodeUpCommand(h.Node, h.Incarnation, life))),
+        (2, Gen.Select(Of("a", "b", "d"), Gen.Bool).Select((node, draining) => (QueueCommand)new NodeDrainingCommand(node, draining))),
+        (2, Gen.Select(Id.Array[0, 3], Holder, Gen.Bool).Select((ids, h, added) => (QueueCommand)new HoldersChangedCommand(ids, h, added))),
+        (3, Gen.Select(Id, Epoch, Attempt, Index.Array[0, 2]).Select((id, e, a, r) => (QueueCommand)new AttemptGivenUpCommand(id, e, a, r))));
+
     /// <summary>Commands with the time that passes before each. No id is proposed in two Enqueues, as the log's contract has it.</summary>
     public static Gen<(QueueCommand Command, int Wait)[]> Sequence { get; } =
-        Gen.Select(Any, Gen.Int[0, 20]).Array[1, 60].Select(steps =>
+        SequenceOf(Any);
+
+    /// <summary>The same in a cluster, whose members come and go. The epoch of a command is the message's, or one or two less.</summary>
+    public static Gen<(QueueCommand Command, int Wait)[]> ClusterSequence { get; } =
+        SequenceOf(Gen.Frequency((6, Any), (2, OfNodes)));
+
+    /// <summary>The command with the epoch that its message has now, less what it says.</summary>
+    public static QueueCommand AtEpochOf(QueueState state, QueueCommand command) => command switch
+    {
+        AttemptStartedCommand c => c with { Epoch = EpochOf(state, c.Id) - c.Epoch },
+        AttemptEndedCommand c => c with { Epoch = EpochOf(state, c.Id) - c.Epoch },
+        AttemptGivenUpCommand c => c with { Epoch = EpochOf(state, c.Id) - c.Epoch },
+        _ => command,
+    };
+
+    private static Gen<(QueueCommand Command, int Wait)[]> SequenceOf(Gen<QueueCommand> commands) =>
+        Gen.Select(commands, Gen.Int[0, 20]).Array[1, 60].Select(steps =>
         {
             var proposed = new HashSet<QueueId>();
             return steps.Where(s => IsNew(s.Item1, proposed)).ToArray();
         });
+
+    private static long EpochOf(QueueState state, QueueId id) => state.TryGet(id, out var message) ? message.Epoch : 0;
 
     private static Gen<T> Of<T>(params T[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
 

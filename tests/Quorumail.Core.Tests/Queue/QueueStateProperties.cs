@@ -13,17 +13,27 @@ public sealed class QueueStateProperties
         MaxTombstones = 3,
         TombstoneLifetime = 150,
         MaxFinished = 2,
+        MovesPerSave = 1,
+        SaveInterval = 15,
+        MaxPlacements = 5,
     };
 
     [Fact]
-    public void Whatever_is_proposed_the_promises_hold() => QueueCommands.Sequence.Sample(steps =>
+    public void Whatever_is_proposed_the_promises_hold() => QueueCommands.Sequence.Sample(CheckPromises, iter: 400);
+
+    [Fact]
+    public void Whatever_is_proposed_in_a_cluster_the_promises_hold() => QueueCommands.ClusterSequence.Sample(CheckPromises, iter: 1000);
+
+    private static void CheckPromises((QueueCommand Command, int Wait)[] steps)
     {
         var state = new QueueState(Small);
+        var owners = new OwnershipRules();
         var changes = new QueueChanges();
         var released = new HashSet<QueueId>();
         var stamp = 0L;
-        foreach (var (command, wait) in steps)
+        foreach (var (proposed, wait) in steps)
         {
+            var command = QueueCommands.AtEpochOf(state, proposed);
             stamp += wait;
             changes.Clear();
             var before = QueueStore.Dump(state);
@@ -38,7 +48,9 @@ public sealed class QueueStateProperties
                 state.Counts.Deferred);
             Assert.True(state.SuspectCount <= Small.MaxSuspects && state.TombstoneCount <= Small.MaxTombstones);
             Assert.All(state.Messages, m => Assert.Contains(m.Recipients, r => !r.IsFinal));
-            Assert.All(state.Messages.SelectMany(m => m.Recipients), r => Assert.Equal(r.State == RecipientState.Attempting, r.OpenAttempt > 0));
+            Assert.All(state.Messages.SelectMany(m => m.Recipients), r =>
+                Assert.Equal(r.State is RecipientState.Attempting or RecipientState.OwnerLost, r.OpenAttempt > 0));
+            owners.Check(command, status, messagesBefore, state, changes);
 
             // A body goes only with its message or with an id that was given up, and that id never comes back.
             changes.ReleasedBodies.ForEach(id => released.Add(id));
@@ -60,11 +72,11 @@ public sealed class QueueStateProperties
                 Assert.Equal(before, QueueStore.Dump(state));
             }
         }
-    }, iter: 400);
+    }
 
     [Fact]
     public void What_is_persisted_restores_to_the_live_state() =>
-        Gen.Select(QueueCommands.Sequence, Gen.Int[0, 60]).Sample((steps, cut) =>
+        Gen.Select(Gen.OneOf(QueueCommands.Sequence, QueueCommands.ClusterSequence), Gen.Int[0, 60]).Sample((steps, cut) =>
         {
             var live = new QueueState(Small);
             var store = new QueueStore();
@@ -73,14 +85,15 @@ public sealed class QueueStateProperties
             foreach (var (command, wait) in steps.Take(cut))
             {
                 changes.Clear();
-                live.Apply(command, stamp += wait, changes);
-                store.Write(changes, live.Marks);
+                live.Apply(QueueCommands.AtEpochOf(live, command), stamp += wait, changes);
+                store.Write(changes, live);
             }
 
             var restored = store.Read(Small);
             Assert.Equal(QueueStore.Dump(live), QueueStore.Dump(restored));
-            foreach (var (command, wait) in steps.Skip(cut))
+            foreach (var (proposed, wait) in steps.Skip(cut))
             {
+                var command = QueueCommands.AtEpochOf(live, proposed);
                 var restoredChanges = new QueueChanges();
                 changes.Clear();
                 stamp += wait;
@@ -89,7 +102,7 @@ public sealed class QueueStateProperties
                 Assert.Equal(changes.SuspectsListed, restoredChanges.SuspectsListed);
                 Assert.Equal(QueueStore.Dump(live), QueueStore.Dump(restored));
             }
-        }, iter: 400);
+        }, iter: 1000);
 
     [Fact]
     public void The_same_commands_give_the_same_state_and_answers() => QueueCommands.Sequence.Sample(steps =>
@@ -111,7 +124,7 @@ public sealed class QueueStateProperties
         {
             case AttemptStartedCommand c:
                 Assert.Equal(c.Epoch, before[c.Id].Epoch);
-                Assert.All(c.Recipients, i => Assert.Equal(RecipientState.Queued, before[c.Id].Recipients[i].State));
+                Assert.All(c.Recipients, i => Assert.True(before[c.Id].Recipients[i].IsWaiting));
                 Assert.All(c.Recipients, i => Assert.True(before[c.Id].Recipients[i].Attempts < c.Attempt));
                 break;
             case AttemptEndedCommand c:
@@ -119,7 +132,7 @@ public sealed class QueueStateProperties
                 {
                     var recipient = before[c.Id].Recipients[result.Recipient];
                     Assert.True(recipient.OpenAttempt == c.Attempt
-                        || (recipient.State == RecipientState.Queued && before[c.Id].Epoch == c.Epoch && recipient.Attempts < c.Attempt));
+                        || (recipient.IsWaiting && before[c.Id].Epoch == c.Epoch && recipient.Attempts < c.Attempt));
                     Assert.True(result.Outcome != RecipientOutcome.InDoubt
                         || after.Suspects.Any(s => s.Suspect.Id == c.Id && s.Suspect.Reason == SuspectReason.NoReplyAfterDot));
                 }

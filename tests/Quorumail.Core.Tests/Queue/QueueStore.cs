@@ -11,10 +11,13 @@ internal sealed class QueueStore
     private readonly SortedDictionary<long, Tombstone> _tombstones = [];
     private readonly Dictionary<string, long> _epochs = new(StringComparer.Ordinal);
     private readonly Dictionary<int, FinishedId> _finished = [];
+    private readonly SortedDictionary<long, Placement> _placements = [];
     private QueueMarks _marks = QueueMarks.Initial;
+    private QueueMembers? _members;
 
-    public void Write(QueueChanges changes, QueueMarks marks)
+    public void Write(QueueChanges changes, QueueState state)
     {
+        changes.Renewed.ForEach(m => _messages[m.Id] = m);
         foreach (var (id, message) in changes.Messages)
         {
             if (message is null)
@@ -33,9 +36,12 @@ internal sealed class QueueStore
         changes.TombstonesForgotten.ForEach(t => _tombstones.Remove(t));
         changes.OwnerEpochs.ForEach(e => _epochs[e.Key] = e.Value);
         changes.Finished.ForEach(f => _finished[f.Slot] = f);
+        changes.Placements.ForEach(p => _placements[p.Epoch] = p);
+        changes.PlacementsDropped.ForEach(p => _placements.Remove(p));
+        _members = changes.MembersChanged ? state.Members : _members;
         if (changes.MarksChanged)
         {
-            _marks = marks;
+            _marks = state.Marks;
         }
     }
 
@@ -44,6 +50,8 @@ internal sealed class QueueStore
             _marks, _epochs, _tombstones.Values, _suspects.Select(s => new ListedSuspect(s.Key, s.Value)), _messages.Values.Reverse())
         {
             Finished = _finished.Values.OrderBy(f => f.Sequence),
+            Members = _members,
+            Placements = _placements.Values,
         },
         limits);
 
@@ -54,5 +62,6 @@ internal sealed class QueueStore
             .Concat(state.Tombstones.Select(t => t.ToString()))
             .Concat(state.OwnerEpochs.OrderBy(e => e.Key, StringComparer.Ordinal).Select(e => e.ToString()))
             .Concat(state.Finished.Select(f => f.ToString()))
-            .Append(state.Marks.ToString()).Append(state.Counts.ToString()));
+            .Append(state.Marks.ToString()).Append(state.Counts.ToString())
+            .Append(state.Members?.ToString()).Append(state.Copies.ToString()));
 }

@@ -45,16 +45,35 @@ internal static class Generators
             (QueueCommand)new AttemptStartedCommand(id, epoch, attempt, recipients)),
         Gen.Select(Id, Gen.Long, Gen.Int, Result.Array[0, 5], Enqueue.Array[0, 2], (id, epoch, attempt, results, notices) =>
             (QueueCommand)new AttemptEndedCommand(id, epoch, attempt, results, notices)),
-        Text.Select(owner => (QueueCommand)new OwnerRestartedCommand(owner)));
+        Text.Select(owner => (QueueCommand)new OwnerRestartedCommand(owner)),
+        Gen.Select(Holder.Array[0, 4], Gen.Int, Gen.Long, Gen.Long, (nodes, copies, wait, version) =>
+            (QueueCommand)new NodesChangedCommand(nodes, copies, wait, version)),
+        Gen.Select(Text, Gen.Long, (node, incarnation) => (QueueCommand)new NodeDownCommand(node, incarnation)),
+        Gen.Select(Text, Gen.Long, Gen.Long, (node, incarnation, life) => (QueueCommand)new NodeUpCommand(node, incarnation, life)),
+        Gen.Select(Text, Gen.Bool, (node, draining) => (QueueCommand)new NodeDrainingCommand(node, draining)),
+        Gen.Select(Id.Array[0, 5], Holder, Gen.Bool, (ids, holder, added) =>
+            (QueueCommand)new HoldersChangedCommand(ids, holder, added)),
+        Gen.Select(Id, Gen.Long, Gen.Int, Gen.Int.Array[0, 5], (id, epoch, attempt, recipients) =>
+            (QueueCommand)new AttemptGivenUpCommand(id, epoch, attempt, recipients)));
+
+    public static readonly Gen<QueueMembers> Members = Gen.Select(
+        Gen.Long, Gen.Int, Gen.Long,
+        Gen.Select(Text, Gen.Long, Gen.Long, Gen.Bool, Gen.Bool, (name, incarnation, life, down, draining) =>
+            new QueueNode(name, incarnation, life, down, draining)).Array[0, 5],
+        (version, copies, wait, nodes) => new QueueMembers(version, copies, wait, nodes));
 
     public static readonly Gen<QueuedMessage> Message = Gen.Select(
         Enqueue,
-        Gen.Select(Recipient, Gen.Int[0, 3], Gen.Int, Gen.Int, Gen.Long, Result.Null(), Gen.Bool,
+        Gen.Select(Recipient, Gen.Int[0, 4], Gen.Int, Gen.Int, Gen.Long, Result.Null(), Gen.Bool,
             (recipient, state, attempts, open, next, result, noticed) => new QueuedRecipient(
                 recipient, (RecipientState)state, attempts, open, next, result, noticed)).Array[1, 4],
         Gen.Long,
         Gen.Long,
-        (e, recipients, epoch, at) => new QueuedMessage(
+        Gen.OneOf(Gen.Const(0L), Gen.Long),
+        (e, recipients, epoch, at, placed) => new QueuedMessage(
             e.Id, e.Envelope.ReversePath, e.Envelope.Return, e.Envelope.EnvelopeId, recipients, e.Size, e.Traits,
-            e.BodyHash, e.Holders, e.Owner, epoch, at, e.Tenant));
+            e.BodyHash, e.Holders, e.Owner, epoch, at, e.Tenant)
+        {
+            Placed = placed,
+        });
 }

@@ -19,7 +19,7 @@ public sealed class ReplicatedQueueTests
     private static readonly Gen<EnqueueCommand> Enqueue = Gen.Select(
         FewIds, FewOwners, Gen.Int[1, 2], Gen.Long[1, 200_000], (id, owner, count, size) => new EnqueueCommand(
             id, new Envelope("a@b", [.. Enumerable.Range(0, count).Select(i => new EnvelopeRecipient($"r{i}@d"))]), size,
-            BodyTraits.None, new byte[16], [new BodyHolder(owner, 1)], owner));
+            BodyTraits.None, new byte[16], [new BodyHolder(owner, 1), new BodyHolder("n2", 1)], owner));
 
     private static readonly Gen<RecipientResult> Result = Gen.Select(
         Gen.Int[0, 1], Gen.Int[1, 5], (recipient, outcome) =>
@@ -35,7 +35,14 @@ public sealed class ReplicatedQueueTests
         (8, Gen.Select(FewIds, Gen.Long[0, 2], Gen.Int[1, 3], Result.Array[1, 2], Enqueue.Array[0, 1],
             (id, epoch, attempt, results, notices) =>
                 (QueueCommand)new AttemptEndedCommand(id, epoch, attempt, results, notices))),
-        (1, FewOwners.Select(owner => (QueueCommand)new OwnerRestartedCommand(owner))));
+        (1, FewOwners.Select(owner => (QueueCommand)new OwnerRestartedCommand(owner))),
+        (1, Gen.Int[1, 2].Select(copies => (QueueCommand)new NodesChangedCommand(
+            [new BodyHolder("n1", 1), new BodyHolder("n2", 1), new BodyHolder("n3", 1)], copies, 1500))),
+        (1, FewOwners.Select(owner => (QueueCommand)new NodeDownCommand(owner, 1))),
+        (1, Gen.Select(FewOwners, Gen.Long[0, 3], (owner, life) => (QueueCommand)new NodeUpCommand(owner, 1, life))),
+        (1, Gen.Select(FewOwners, Gen.Bool, (owner, draining) => (QueueCommand)new NodeDrainingCommand(owner, draining))),
+        (1, Gen.Select(FewIds.Array[1, 3], Gen.Bool, (ids, added) =>
+            (QueueCommand)new HoldersChangedCommand(ids, new BodyHolder("n3", 1), added))));
 
     /// <summary>An entry's commands, and what happens after it.</summary>
     private static readonly Gen<(QueueCommand[] Commands, After After)[]> History = Gen.Select(
@@ -199,6 +206,31 @@ public sealed class ReplicatedQueueTests
         Assert.False(queue.Feed.TryRead(out _));
         queue.Feed.Complete();
         Assert.False(await queue.Feed.WaitToReadAsync(Token));
+    }
+
+    [Fact]
+    public async Task The_feed_tells_a_node_of_the_messages_that_come_to_it_and_leave_it()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System) { NodeId = "n3" };
+        var envelope = new Envelope("", [new EnvelopeRecipient("a@b")]);
+        BodyHolder[] nodes = [new("n1", 1), new("n2", 1), new("n3", 1)];
+        var mine = new EnqueueCommand(QueueId.Create(1, 1), envelope, 5, default, new byte[16], [nodes[0], nodes[2]], "n1");
+        var others = mine with { Id = QueueId.Create(1, 2), Holders = [nodes[0], nodes[1]] };
+        Apply(queue, 1, [([new NodesChangedCommand(nodes, 2), mine, others], After.Nothing)]);
+        queue.Publish();
+        while (queue.Feed.TryRead(out _))
+        {
+        }
+
+        var history = Enumerable.Repeat((new QueueCommand[] { new NodeDownCommand("n1", 1) }, After.Nothing), 2).ToArray();
+        Apply(queue, 2, history);
+        Assert.True(queue.Feed.TryRead(out var change));
+        Assert.Equal((mine.Id, "n3"), (change.Id, change.Message!.Owner));
+        Assert.False(queue.Feed.TryRead(out _));
+        Assert.Equal((1, 0), (queue.CountOwnedBy("n3"), queue.Copies.TooFew));
+        Assert.Equal(3, queue.Members!.Nodes.Count);
     }
 
     private static void Apply(ReplicatedQueue queue, int index, (QueueCommand[] Commands, After After)[] history)

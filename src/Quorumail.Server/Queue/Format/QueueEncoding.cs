@@ -10,13 +10,19 @@ namespace Quorumail.Server.Queue.Format;
 /// </summary>
 internal static class QueueEncoding
 {
-    /// <summary>The version that is written.</summary>
-    public const byte Version = 1;
+    /// <summary>The highest version that is known. What version 1 can say is written as version 1, so that an older program reads it.</summary>
+    public const byte Version = 2;
+
+    private const byte First = 1;
 
     private static readonly JsonFormatter Json =
         new(JsonFormatter.Settings.Default.WithFormatDefaultValues(false).WithPreserveProtoFieldNames(true));
 
-    public static byte[] Encode(QueueCommand command) => Write(ToLogged(command));
+    public static byte[] Encode(QueueCommand command)
+    {
+        var logged = NodeEncoding.ToLogged(command);
+        return logged is not null ? Write(logged, Version) : Write(ToLogged(command), First);
+    }
 
     /// <summary>Reads a command.</summary>
     /// <returns>Null if the bytes are no command.</returns>
@@ -24,7 +30,9 @@ internal static class QueueEncoding
     public static QueueCommand? DecodeCommand(ReadOnlySpan<byte> bytes) =>
         TryRead(bytes, LoggedCommand.Parser, out var logged) ? ToCommand(logged) : null;
 
-    public static byte[] Encode(QueuedMessage message) => Write(ToStored(message));
+    public static byte[] Encode(QueuedMessage message) => Write(
+        ToStored(message),
+        message.Placed != 0 || message.Recipients.Any(r => r.State == RecipientState.OwnerLost) ? Version : First);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
@@ -120,6 +128,24 @@ internal static class QueueEncoding
         };
     }
 
+    public static byte[] Encode(QueueMembers members) => Write(NodeEncoding.ToStored(members), Version);
+
+    /// <exception cref="NewerFormatException">A later version wrote it.</exception>
+    /// <exception cref="InvalidDataException">Damaged.</exception>
+    public static QueueMembers DecodeMembers(ReadOnlySpan<byte> bytes) =>
+        NodeEncoding.ToMembers(Read(bytes, StoredMembers.Parser));
+
+    public static byte[] Encode(Placement placement) => Write(
+        new StoredPlacement { Epoch = placement.Epoch, Members = NodeEncoding.ToStored(placement.Members) }, Version);
+
+    /// <exception cref="NewerFormatException">A later version wrote it.</exception>
+    /// <exception cref="InvalidDataException">Damaged.</exception>
+    public static Placement DecodePlacement(ReadOnlySpan<byte> bytes)
+    {
+        var stored = Read(bytes, StoredPlacement.Parser);
+        return new Placement(stored.Epoch, NodeEncoding.ToMembers(stored.Members ?? new StoredMembers()));
+    }
+
     public static byte[] EncodeEnd(long index, long records) =>
         Write(new SnapshotEnd { Index = index, Records = records });
 
@@ -143,10 +169,10 @@ internal static class QueueEncoding
 
     private static string Dump(IMessage message) => Json.Format(message);
 
-    private static byte[] Write(IMessage message)
+    private static byte[] Write(IMessage message, byte version = First)
     {
         var bytes = new byte[1 + message.CalculateSize()];
-        bytes[0] = Version;
+        bytes[0] = version;
         message.WriteTo(bytes.AsSpan(1));
         return bytes;
     }
@@ -174,7 +200,7 @@ internal static class QueueEncoding
         try
         {
             message = parser.ParseFrom(bytes[1..]);
-            return bytes[0] == Version;
+            return bytes[0] >= First;
         }
         catch (InvalidProtocolBufferException)
         {
@@ -182,7 +208,7 @@ internal static class QueueEncoding
         }
     }
 
-    private static QueueId Id(ulong time, uint random) => QueueId.Create((long)time & ((1L << 48) - 1), random);
+    internal static QueueId Id(ulong time, uint random) => QueueId.Create((long)time & ((1L << 48) - 1), random);
 
     private static LoggedCommand ToLogged(QueueCommand command) => command switch
     {
@@ -222,7 +248,7 @@ internal static class QueueEncoding
             logged.AttemptStarted.Attempt, [.. logged.AttemptStarted.Recipients]),
         LoggedCommand.KindOneofCase.AttemptEnded => ToCommand(logged.AttemptEnded),
         LoggedCommand.KindOneofCase.OwnerRestarted => new OwnerRestartedCommand(logged.OwnerRestarted.Owner),
-        _ => null,
+        _ => NodeEncoding.ToCommand(logged),
     };
 
     private static LoggedEnqueue ToLogged(EnqueueCommand command)
@@ -386,6 +412,7 @@ internal static class QueueEncoding
             Epoch = message.Epoch,
             EnqueuedAt = message.EnqueuedAt,
             Tenant = message.Tenant,
+            Placed = message.Placed,
         };
         if (message.EnvelopeId is { } envelopeId)
         {
@@ -426,6 +453,9 @@ internal static class QueueEncoding
             Id(stored.IdTime, stored.IdRandom), stored.ReversePath, (DsnReturn)stored.DsnReturn,
             stored.HasEnvelopeId ? stored.EnvelopeId : null, recipients, stored.Size, (BodyTraits)stored.Traits,
             stored.BodyHash.Memory, ToHolders(stored.Holders), stored.Owner, stored.Epoch, stored.EnqueuedAt,
-            stored.Tenant);
+            stored.Tenant)
+        {
+            Placed = stored.Placed,
+        };
     }
 }

@@ -1,0 +1,21 @@
+namespace Quorumail.Core.Queue;
+
+/// <summary>What a list of holders, which many messages share, is worth among the present members.</summary>
+/// <param name="Up">The members that are up and have a copy that counts, each once.</param>
+/// <param name="Copies">How many members have a copy that counts, up or not.</param>
+internal readonly record struct HolderView(QueueNode[] Up, int Copies)
+{
+    /// <summary>The node of this name among those that are up; -1 if it is not there.</summary>
+    public int IndexOf(string name)
+    {
+        for (var i = 0; i < Up.Length; i++)
+        {
+            if (string.Equals(Up[i].Name, name, StringComparison.Ordinal))
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+}

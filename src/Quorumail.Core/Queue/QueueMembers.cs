@@ -1,0 +1,121 @@
+using Quorumail.Core.Mail;
+
+namespace Quorumail.Core.Queue;
+
+/// <summary>
+/// The cluster's members, as the queue knows them, and the rules that follow from them: which copies count, and who owns a
+/// message. Immutable. A queue that was never told its members has none of these rules: it stands alone.
+/// </summary>
+/// <param name="Version">Of the membership; an older one is refused.</param>
+/// <param name="MinCopies">Copies that a message needs.</param>
+/// <param name="InDoubtWait">How long an open attempt of a lost owner is waited for, in milliseconds of cluster time.</param>
+/// <param name="Nodes">In ordinal order of their names, each name once.</param>
+public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait, IReadOnlyList<QueueNode> Nodes)
+{
+    /// <summary>The member of this name, or null.</summary>
+    public QueueNode? Find(string name)
+    {
+        for (var i = 0; i < Nodes.Count; i++)
+        {
+            if (string.Equals(Nodes[i].Name, name, StringComparison.Ordinal))
+            {
+                return Nodes[i];
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Whether the disk belongs to a member now: its copies count, also while the member is down.</summary>
+    public bool IsCurrent(BodyHolder holder) => Find(holder.Node) is { } node && node.Incarnation == holder.Incarnation;
+
+    /// <summary>How many members have a copy that counts.</summary>
+    public int CopiesOf(IReadOnlyList<BodyHolder> holders) => View(holders).Copies;
+
+    /// <summary>
+    /// The node that is to own the message from now on; null if its owner stays, because it can deliver or because nobody
+    /// else can. Of the holders that are up and not draining one is chosen by the message's id, which spreads evenly.
+    /// </summary>
+    public string? Place(QueuedMessage message) => Place(message, View(message.Holders));
+
+    internal HolderView View(IReadOnlyList<BodyHolder> holders)
+    {
+        var up = new List<QueueNode>(Nodes.Count);
+        var copies = 0;
+        foreach (var node in Nodes)
+        {
+            for (var i = 0; i < holders.Count; i++)
+            {
+                if (holders[i].Incarnation == node.Incarnation && string.Equals(holders[i].Node, node.Name, StringComparison.Ordinal))
+                {
+                    copies++;
+                    if (!node.IsDown)
+                    {
+                        up.Add(node);
+                    }
+
+                    break;
+                }
+            }
+        }
+
+        return new HolderView([.. up], copies);
+    }
+
+    internal string? Place(QueuedMessage message, HolderView view)
+    {
+        var own = view.IndexOf(message.Owner);
+        if (own >= 0 && !view.Up[own].IsDraining)
+        {
+            return null;
+        }
+
+        QueueNode? best = null;
+        var bestWeight = 0UL;
+        foreach (var node in view.Up)
+        {
+            var weight = Weight(message.Id, node.Seed);
+            if (best is null || (best.IsDraining && !node.IsDraining)
+                || (best.IsDraining == node.IsDraining && weight > bestWeight))
+            {
+                (best, bestWeight) = (node, weight);
+            }
+        }
+
+        if (best is null || (own >= 0 && best.IsDraining))
+        {
+            return null;
+        }
+
+        return message.IsAttempting && Find(message.Owner) is { IsDown: false } ? null : best.Name;
+    }
+
+    public bool Equals(QueueMembers? other) =>
+        other is not null && Version == other.Version && MinCopies == other.MinCopies && InDoubtWait == other.InDoubtWait
+        && Nodes.SequenceEqual(other.Nodes);
+
+    public override int GetHashCode() => HashCode.Combine(Version, MinCopies, InDoubtWait, Nodes.Count);
+
+    public override string ToString() =>
+        $"version {Version}, {MinCopies} copies, wait {InDoubtWait}: {string.Join("; ", Nodes)}";
+
+    /// <summary>The same members with one of them changed.</summary>
+    internal QueueMembers With(QueueNode changed) => this with
+    {
+        Nodes = [.. Nodes.Select(node => string.Equals(node.Name, changed.Name, StringComparison.Ordinal) ? changed : node)],
+    };
+
+    private static ulong Weight(QueueId id, ulong seed)
+    {
+        // The finalizer of splitmix64, twice: each bit of id and node moves each bit of the result.
+        var x = Mix((ulong)id.Milliseconds ^ ((ulong)id.RandomPart << 32) ^ seed);
+        return Mix(x + id.RandomPart);
+
+        static ulong Mix(ulong value)
+        {
+            value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9UL;
+            value = (value ^ (value >> 27)) * 0x94D049BB133111EBUL;
+            return value ^ (value >> 31);
+        }
+    }
+}
