@@ -1,26 +1,67 @@
 #!/usr/bin/env bash
-# The crash tests again and again: kill -9 under load, a ledger of every acknowledged message after each, and the large-mail
-# memory figure. Prints the seed; the same seed repeats sizes, bodies, trouble and the numbers after which it kills.
+# What takes longer than ./test.sh may. Each prints its seed; the same seed draws the same sizes, bodies, faults and victims.
 #
-#   ./torture.sh [--rounds N] [--seed S] [--large]     default: 10 rounds, a random seed, without the large mail
+#   ./torture.sh --minutes N [--seed S] [--nodes N]   a cluster in network namespaces under random faults (root), with a ledger
+#   ./torture.sh [--rounds N] [--seed S] [--large]    kill -9 and power cuts of a lone server under mail, with a ledger: 10 rounds
+#   ./torture.sh frames [--seed S]                    a million mutated frames to port 9000
+#   ./torture.sh snapshot                             1 GiB of state, and as much shared state as there may be, to an empty node
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 rounds=10
 seed=$((RANDOM * 32768 + RANDOM))
+minutes=
+nodes=3
 large=
+what=crash
 while [ $# -gt 0 ]; do
   case $1 in
+    frames | snapshot) what=$1 ;;
+    --minutes) minutes=$2 what=cluster; shift ;;
+    --nodes) nodes=$2; shift ;;
     --rounds) rounds=$2; shift ;;
     --seed) seed=$2; shift ;;
     --large) large=yes ;;
-    *) sed -n '5p' "$0" >&2; exit 2 ;;
+    *) sed -n '4,7p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
 PATH=$PWD/.dotnet:$PATH
-dotnet build -c Release --nologo -v quiet src/Quorumail.Server
-dotnet build -c Release --nologo -v quiet tests/Quorumail.EndToEnd
-tests=artifacts/bin/Quorumail.EndToEnd/release/Quorumail.EndToEnd
-echo "torture: $rounds rounds, seed $seed"
-QUORUMAIL_ROUNDS=$rounds QUORUMAIL_SEED=$seed "$tests" -showLiveOutput -class Quorumail.EndToEnd.Crash.CrashTests
-[ -z "$large" ] || QUORUMAIL_LARGE=yes "$tests" -showLiveOutput -class Quorumail.EndToEnd.FirstUse.ResourceTests
+bin=artifacts/bin
+
+build() { # project...
+  for project in "$@"; do
+    dotnet build -c Release --nologo -v quiet "$project"
+  done
+}
+
+ends() { # arguments of the end-to-end tests
+  "$bin/Quorumail.EndToEnd/release/Quorumail.EndToEnd" -showLiveOutput "$@"
+}
+
+logs() { # arguments of the cluster's tests
+  "$bin/Quorumail.Cluster.Tests/release/Quorumail.Cluster.Tests" -showLiveOutput "$@"
+}
+
+case $what in
+  crash)
+    build src/Quorumail.Server tests/Quorumail.EndToEnd
+    echo "torture: $rounds rounds, seed $seed"
+    QUORUMAIL_ROUNDS=$rounds QUORUMAIL_SEED=$seed ends -class Quorumail.EndToEnd.Crash.CrashTests
+    [ -z "$large" ] || QUORUMAIL_LARGE=yes ends -class Quorumail.EndToEnd.FirstUse.ResourceTests
+    ;;
+  cluster)
+    build src/Quorumail.Server tests/Quorumail.EndToEnd
+    echo "torture: $minutes minutes, $nodes nodes, seed $seed"
+    QUORUMAIL_MINUTES=$minutes QUORUMAIL_NODES=$nodes QUORUMAIL_SEED=$seed ends -explicit only -class Quorumail.EndToEnd.Cluster.Faults.TortureTests
+    ;;
+  frames)
+    build tests/Quorumail.Cluster.Tests
+    echo "torture: 1000000 frames, seed $seed"
+    QUORUMAIL_FRAMES=1000000 QUORUMAIL_FUZZ_SEED=$seed logs -class Quorumail.Cluster.Tests.Transport.HostileFramesTests
+    ;;
+  snapshot)
+    build tests/Quorumail.Cluster.Tests src/Quorumail.Server tests/Quorumail.EndToEnd
+    QUORUMAIL_SNAPSHOT_MB=1024 logs -class Quorumail.Cluster.Tests.Raft.LargeSnapshotTests
+    ends -explicit only -class Quorumail.EndToEnd.Cluster.Faults.LargeStateTests
+    ;;
+esac

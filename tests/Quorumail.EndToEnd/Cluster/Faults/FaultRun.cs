@@ -1,0 +1,83 @@
+using System.Diagnostics;
+using System.Globalization;
+using Quorumail.EndToEnd.Cluster.Lab;
+using Quorumail.EndToEnd.Cluster.State;
+
+namespace Quorumail.EndToEnd.Cluster.Faults;
+
+/// <summary>Makes faults under load, waits until the cluster is well again, and sees to what each fault must not do.</summary>
+internal sealed class FaultRun(ClusterLab lab, StateLedger ledger, Random random, CancellationToken token)
+{
+    /// <summary>Makes these faults at once for a while; clients must be at work.</summary>
+    public async Task<FaultReport> RunAsync(IReadOnlyList<Fault> faults, TimeSpan lasts)
+    {
+        var (leader, term) = await lab.LeaderAsync(token);
+        FaultScene[] scenes = [.. faults.Select(_ => new FaultScene(lab, ledger, leader, random, token))];
+        var began = Stopwatch.GetTimestamp();
+        long happened;
+        long ends;
+        try
+        {
+            for (var i = 0; i < faults.Count; i++)
+            {
+                await faults[i].BeginAsync(scenes[i]);
+            }
+
+            happened = Stopwatch.GetTimestamp();
+            await Task.Delay(lasts, token);
+        }
+        finally
+        {
+            ends = Stopwatch.GetTimestamp();
+            ledger.EndIsolations();
+            foreach (var scene in scenes.Reverse())
+            {
+                await scene.EndAsync();
+            }
+        }
+
+        var ended = Stopwatch.GetTimestamp();
+        await lab.UntilServingAsync(ClusterLab.SettleLimit, token);
+        await UntilAllAcknowledgeAsync();
+        var (_, after) = await lab.LeaderAsync(token);
+        var now = Stopwatch.GetTimestamp();
+        var report = new FaultReport
+        {
+            Name = string.Join(" + ", faults.Select(fault => fault.Name)),
+            Gap = ledger.LongestGap(began, now),
+            Takeover = after == term ? null : ledger.FirstAcknowledged(happened, call => call.Node != leader),
+            Recovery = Stopwatch.GetElapsedTime(ended, now),
+            Terms = (term, after),
+        };
+        if (faults is [var only])
+        {
+            Check(only, report, ledger.LongestGap(began, ends));
+        }
+
+        return report;
+    }
+
+    // A write that was asked for after the fault, through each node.
+    private async Task UntilAllAcknowledgeAsync()
+    {
+        var healed = Stopwatch.GetTimestamp();
+        foreach (var node in lab.Nodes)
+        {
+            await Deadline.UntilAsync(
+                () => ledger.FirstAcknowledged(healed, call => call.Node == node.Index) is not null,
+                ClusterLab.SettleLimit,
+                () => $"{node.Name} acknowledges nothing.\n{lab.Outputs}",
+                token);
+        }
+    }
+
+    private void Check(Fault fault, FaultReport report, TimeSpan gapMeanwhile)
+    {
+        Assert.True(
+            !fault.KeepsLeader || report.Terms.Before == report.Terms.After,
+            $"{report}: there must be no election.\n{lab.Outputs}");
+        Assert.True(
+            fault.StopsAll || gapMeanwhile <= fault.GapMax,
+            string.Create(CultureInfo.InvariantCulture, $"{report}: nothing was acknowledged for {gapMeanwhile.TotalSeconds:0.00} s meanwhile, at most {fault.GapMax.TotalSeconds:0} s are allowed.\n{lab.Outputs}"));
+    }
+}

@@ -1,0 +1,9 @@
+namespace Quorumail.EndToEnd.Cluster.Faults;
+
+/// <summary>Tests that need the machine for themselves: they measure time-outs.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class LabCollection
+{
+    /// <summary>The collection's name.</summary>
+    public const string Name = "lab";
+}

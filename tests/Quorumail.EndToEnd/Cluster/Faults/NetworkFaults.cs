@@ -1,0 +1,98 @@
+using Quorumail.EndToEnd.Cluster.Lab;
+
+namespace Quorumail.EndToEnd.Cluster.Faults;
+
+/// <summary>Packets that are lost, late or doubled, always silently: nobody is told by a reset.</summary>
+internal static class NetworkFaults
+{
+    private static readonly TimeSpan Flapping = TimeSpan.FromMilliseconds(400);
+    private static readonly TimeSpan OneWayGap = TimeSpan.FromSeconds(10);
+
+    /// <summary>All of them.</summary>
+    public static IReadOnlyList<Fault> All { get; } =
+    [
+        Cut("leader-cut-off", "the leader reaches nobody and is reached by nobody: dead, without a reset", Isolate(scene => scene.Leader)) with { Lasts = TimeSpan.FromSeconds(5) },
+        Cut("follower-cut-off", "a follower reaches nobody and is reached by nobody", Isolate(scene => scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(4) },
+        Cut("each-alone", "no node reaches another one", Isolate(scene => scene.Leader, scene => scene.Follower, scene => scene.Other)) with { StopsAll = true, Lasts = TimeSpan.FromSeconds(4) },
+        Cut("leader-link", "the link between the leader and one follower is cut; both reach the other follower", scene => scene.Lab.Network.Cut(scene.Leader, scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(4) },
+        Cut("follower-link", "the link between both followers is cut", scene => scene.Lab.Network.Cut(scene.Follower, scene.Other)) with { KeepsLeader = true, IsVariant = true },
+        Cut("leader-mute", "what the leader sends is lost, it still hears", Isolate(scene => scene.Leader, sends: true)) with { GapMax = OneWayGap, Lasts = TimeSpan.FromSeconds(5) },
+        Cut("leader-deaf", "what is sent to the leader is lost, it still speaks", Isolate(scene => scene.Leader, sends: false)) with { GapMax = OneWayGap, Lasts = TimeSpan.FromSeconds(6) },
+        Cut("follower-mute", "what a follower sends is lost", Isolate(scene => scene.Follower, sends: true)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
+        Cut("follower-deaf", "what is sent to a follower is lost", Isolate(scene => scene.Follower, sends: false)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
+        Cut("one-way-to-follower", "what the leader sends to one follower is lost", scene => scene.Lab.Network.CutOneWay(scene.Leader, scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3) },
+        Cut("one-way-from-follower", "what one follower sends to the leader is lost", scene => scene.Lab.Network.CutOneWay(scene.Follower, scene.Leader)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
+        Cut("flapping", "the leader is cut off and reached again, two and a half times a second", Flap) with { GapMax = OneWayGap },
+        Slow("late-50ms", "every packet is 50 ms late", link => link with { Delay = TimeSpan.FromMilliseconds(50), Jitter = TimeSpan.FromMilliseconds(10) }) with { KeepsLeader = true },
+        Slow("late-300ms", "every packet is 300 ms late, give or take 100", link => link with { Delay = TimeSpan.FromMilliseconds(300), Jitter = TimeSpan.FromMilliseconds(100) }) with { GapMax = OneWayGap, IsVariant = true },
+        Slow("loss-1", "one packet of 100 is lost", link => link with { Loss = 0.01 }) with { KeepsLeader = true },
+        Slow("loss-20", "one packet of 5 is lost", link => link with { Loss = 0.2 }) with { GapMax = OneWayGap },
+        Slow("doubled", "one packet of 4 comes twice, and later ones overtake", link => link with { Duplicates = 0.25, Delay = TimeSpan.FromMilliseconds(5), Jitter = TimeSpan.FromMilliseconds(5) }) with { KeepsLeader = true, IsVariant = true },
+    ];
+
+    private static Fault Cut(string name, string does, Action<FaultScene> begin) =>
+        new(name, does, "the network is whole again", scene =>
+        {
+            scene.Undo(scene.Lab.Network.Heal);
+            begin(scene);
+            return Task.CompletedTask;
+        })
+        {
+            IsOfNetwork = true,
+        };
+
+    private static Fault Slow(string name, string does, Func<LinkFault, LinkFault> change) => Cut(name, does, scene => scene.Lab.Network.ChangeAll(change));
+
+    private static Action<FaultScene> Isolate(params Func<FaultScene, int>[] nodes) => scene =>
+    {
+        foreach (var node in nodes.Select(choose => choose(scene)))
+        {
+            scene.Lab.Network.Isolate(node);
+            scene.Ledger.Isolate(node);
+        }
+    };
+
+    // One way only; without answers no majority is to be had either.
+    private static Action<FaultScene> Isolate(Func<FaultScene, int> choose, bool sends) => scene =>
+    {
+        var node = choose(scene);
+        foreach (var other in Enumerable.Range(0, scene.Lab.Nodes.Count).Where(other => other != node))
+        {
+            scene.Lab.Network.CutOneWay(sends ? node : other, sends ? other : node);
+        }
+
+        scene.Ledger.Isolate(node);
+    };
+
+    private static void Flap(FaultScene scene)
+    {
+        var enough = new CancellationTokenSource();
+        var flapping = FlapAsync(scene, enough.Token);
+        scene.Undo(async () =>
+        {
+            await enough.CancelAsync();
+            await flapping;
+            enough.Dispose();
+            scene.Lab.Network.Heal();
+        });
+    }
+
+    private static async Task FlapAsync(FaultScene scene, CancellationToken enough)
+    {
+        using var timer = new PeriodicTimer(Flapping);
+        try
+        {
+            while (true)
+            {
+                scene.Lab.Network.Isolate(scene.Leader);
+                await timer.WaitForNextTickAsync(enough);
+                scene.Lab.Network.Heal();
+                await timer.WaitForNextTickAsync(enough);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The fault is over.
+        }
+    }
+}
