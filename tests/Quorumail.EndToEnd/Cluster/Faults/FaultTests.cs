@@ -8,7 +8,7 @@ namespace Quorumail.EndToEnd.Cluster.Faults;
 /// Shared state of three real servers, each on a host of its own, through every kind of fault of <see cref="FaultTable"/>,
 /// under load. Alone on the machine, for some faults must not cause an election.
 /// </summary>
-[Collection(LabCollection.Name)]
+[Collection(QuietMachine.Name)]
 public sealed class FaultTests(ITestOutputHelper output, SharedLab shared) : IClassFixture<SharedLab>
 {
     private const int WarmUp = 30;
@@ -35,18 +35,10 @@ public sealed class FaultTests(ITestOutputHelper output, SharedLab shared) : ICl
         var name = shared.NewName();
         var ledger = new StateLedger();
         var random = new Random((CrashPlan.Seed * 397) + FaultTable.All.TakeWhile(each => each != fault).Count());
-        var workload = StateWorkload.Start(lab.Nodes, name, random.Next(), ledger);
-        FaultReport report;
-        try
-        {
-            await UntilAcknowledgedAsync(ledger, WarmUp);
-            report = await new FaultRun(lab, ledger, random, Token).RunAsync([fault], fault.Lasts);
-        }
-        finally
-        {
-            await workload.StopAsync();
-        }
-
+        await using var workload = StateWorkload.Start(lab.Nodes, name, random.Next(), ledger);
+        await UntilAcknowledgedAsync(ledger, WarmUp);
+        var report = await new FaultRun(lab, ledger, random, Token).RunAsync([fault], fault.Lasts);
+        await workload.StopAsync();
         output.WriteLine(report.ToString());
         var verdict = await SettleAsync(lab, ledger, name);
         output.WriteLine(verdict.ToString());
@@ -60,7 +52,7 @@ public sealed class FaultTests(ITestOutputHelper output, SharedLab shared) : ICl
         var lab = await shared.TakeAsync(Token);
         var name = shared.NewName();
         var ledger = new StateLedger();
-        var workload = StateWorkload.Start(lab.Nodes, name, CrashPlan.Seed, ledger);
+        await using var workload = StateWorkload.Start(lab.Nodes, name, CrashPlan.Seed, ledger);
         await UntilAcknowledgedAsync(ledger, WarmUp);
         await workload.StopAsync();
         var kept = ledger.Calls.First(call => call.IsAcknowledgedWrite && call.Operation.Key.StartsWith(StateLedger.OncePrefix, StringComparison.Ordinal));

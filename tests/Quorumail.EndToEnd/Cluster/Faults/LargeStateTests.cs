@@ -7,7 +7,7 @@ using Quorumail.EndToEnd.Crash;
 namespace Quorumail.EndToEnd.Cluster.Faults;
 
 /// <summary>As much shared state as there may be (256 MiB), on real servers: <c>./torture.sh snapshot</c>.</summary>
-[Collection(LabCollection.Name)]
+[Collection(QuietMachine.Name)]
 public sealed class LargeStateTests(ITestOutputHelper output)
 {
     private const int ValueBytes = 256 << 10;
@@ -35,7 +35,7 @@ public sealed class LargeStateTests(ITestOutputHelper output)
         await lab.DeleteAllAsync("bulk/0-1", Token);
 
         var ledger = new StateLedger();
-        var workload = StateWorkload.Start(lab.Nodes, "large", CrashPlan.Seed, ledger);
+        await using var workload = StateWorkload.Start(lab.Nodes, "large", CrashPlan.Seed, ledger);
         var wiped = lab.Nodes[(leader + 1) % lab.Nodes.Count];
         await wiped.KillAsync();
         wiped.Wipe();

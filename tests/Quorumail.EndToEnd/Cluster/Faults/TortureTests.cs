@@ -7,7 +7,7 @@ using Quorumail.EndToEnd.Crash;
 namespace Quorumail.EndToEnd.Cluster.Faults;
 
 /// <summary>Faults drawn at random from the whole table, for as long as one likes: <c>./torture.sh --minutes N --seed S</c>.</summary>
-[Collection(LabCollection.Name)]
+[Collection(QuietMachine.Name)]
 public sealed class TortureTests(ITestOutputHelper output)
 {
     private const int FaultsPerChapter = 8;
@@ -50,23 +50,17 @@ public sealed class TortureTests(ITestOutputHelper output)
     private async Task ChapterAsync(ClusterLab lab, string name)
     {
         var ledger = new StateLedger();
-        var workload = StateWorkload.Start(lab.Nodes, name, _random.Next(), ledger);
-        try
+        await using var workload = StateWorkload.Start(lab.Nodes, name, _random.Next(), ledger);
+        for (var i = 0; i < FaultsPerChapter && Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; i++)
         {
-            for (var i = 0; i < FaultsPerChapter && Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; i++)
-            {
-                var (faults, lasts) = Draw();
-                Say(string.Create(CultureInfo.InvariantCulture, $"{string.Join(" + ", faults)} for {lasts.TotalSeconds:0.0} s"));
-                var report = await new FaultRun(lab, ledger, _random, Token).RunAsync(faults, lasts);
-                _sum.Add(report);
-                Say(report.ToString());
-            }
-        }
-        finally
-        {
-            await workload.StopAsync();
+            var (faults, lasts) = Draw();
+            Say(string.Create(CultureInfo.InvariantCulture, $"{string.Join(" + ", faults)} for {lasts.TotalSeconds:0.0} s"));
+            var report = await new FaultRun(lab, ledger, _random, Token).RunAsync(faults, lasts);
+            _sum.Add(report);
+            Say(report.ToString());
         }
 
+        await workload.StopAsync();
         string[] prefixes = [StateLedger.OncePrefix + name + "/", "shared/" + name + "/"];
         await lab.UntilConvergedAsync(Limit, Token);
         await lab.TellLeadersAsync(ledger, Token);

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -88,7 +89,7 @@ internal sealed class StateConnection(LabHost host, int port) : IDisposable
         byte[] body;
         if (Field(fields, "Transfer-Encoding") is not null)
         {
-            using var whole = new MemoryStream();
+            var whole = new ArrayBufferWriter<byte>();
             while (true)
             {
                 int line;
@@ -104,7 +105,7 @@ internal sealed class StateConnection(LabHost host, int port) : IDisposable
                     filled += await FillAsync(socket, filled, token);
                 }
 
-                whole.Write(_buffer, start, length);
+                whole.Write(_buffer.AsSpan(start, length));
                 start += length + 2;
                 if (length == 0)
                 {
@@ -112,7 +113,7 @@ internal sealed class StateConnection(LabHost host, int port) : IDisposable
                 }
             }
 
-            body = whole.ToArray();
+            body = whole.WrittenSpan.ToArray();
         }
         else
         {

@@ -120,6 +120,6 @@ public sealed class StateLedgerTests
         return new StateCall(0, operation) { Version = outcome == RegisterOutcome.Answered ? Stored.Version : 0 };
     }
 
-    private static IReadOnlyDictionary<string, StoredValue> Holding(params (string Key, StoredValue Value)[] values) =>
+    private static Dictionary<string, StoredValue> Holding(params (string Key, StoredValue Value)[] values) =>
         values.ToDictionary(each => each.Key, each => each.Value, StringComparer.Ordinal);
 }

@@ -9,7 +9,7 @@ namespace Quorumail.EndToEnd.Cluster.State;
 /// answered. Half of the calls write a key of their own once; the others share some keys, which change every few seconds so
 /// that no history is too long to be judged.
 /// </summary>
-internal sealed class StateWorkload
+internal sealed class StateWorkload : IAsyncDisposable
 {
     private const int ClientsPerNode = 2;
     private const int SharedKeys = 5;
@@ -45,6 +45,13 @@ internal sealed class StateWorkload
     {
         await _stop.CancelAsync();
         await _running;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+        _stop.Dispose();
     }
 
     private async Task RunAsync(LabNode node, int number, Random random, StateLedger ledger)

@@ -2,8 +2,8 @@ namespace Quorumail.EndToEnd.Cluster.Faults;
 
 /// <summary>Tests that need the machine for themselves: they measure time-outs.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
-public sealed class LabCollection
+public sealed class QuietMachine
 {
     /// <summary>The collection's name.</summary>
-    public const string Name = "lab";
+    public const string Name = "quiet machine";
 }
