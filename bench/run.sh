@@ -2,7 +2,8 @@
 # Quorumail against Postfix, in one run on this machine: throughput, latency, CPU a message and memory, both with fsync
 # before 250 and with their logs on, in turn (A B A B), each cell on a fresh spool, medians over the rounds.
 #
-#   bench/run.sh [--quick] [--rounds N] [--seconds S] [--only postfix|quorumail] [--output FILE]
+#   bench/run.sh [--quick] [--rounds N] [--seconds S] [--only postfix|quorumail] [--sessions "N …"]
+#                [--sizes "BYTES …"] [--output FILE]
 #   bench/run.sh cluster [ROUNDS [SECONDS]]   shared state on three processes, beside etcd (Debian's etcd-server)
 #
 # Prints a Markdown table and writes it to FILE (default artifacts/bench/result.md). Takes about 13 minutes, with
@@ -58,8 +59,10 @@ while [ $# -gt 0 ]; do
     --rounds) rounds=$2; shift ;;
     --seconds) seconds=$2; shift ;;
     --only) servers=$2; shift ;;
+    --sessions) session_counts=$2; shift ;;
+    --sizes) sizes=$2; shift ;;
     --output) output=$2; shift ;;
-    *) sed -n '5,7p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    *) sed -n '5,8p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
   esac
   shift
 done
@@ -209,6 +212,16 @@ wait_for_sink() { # wanted
   done
 }
 
+# Waits until the server has nothing left to do of what came before (compiling, compacting, cleaning up), but not for ever.
+settle() {
+  local before tries
+  for ((tries = 0; tries < 6; tries++)); do
+    before=$(server_ticks)
+    sleep 1
+    if [ $(($(server_ticks) - before)) -le $((ticks / 20)) ]; then return; fi
+  done
+}
+
 # Runs COMMAND as the load, waits for the sink where there is one, and notes rate and CPU under PREFIX.
 timed() { # name server prefix messages|- command...
   local name=$1 kind=$2 prefix=$3 messages=$4
@@ -256,7 +269,6 @@ open_cell() { # key server mode sessions size
   else
     "$tools/load" -p "$port" -s 20 -l 4096 -T "$warm_seconds" >"$cell/warm.json"
     "$tools/load" -p "$port" -s 1 -l "$5" -T 1 >>"$cell/warm.json"
-    sleep 2
   fi
   if [ "$3" = relay ]; then wait_for_sink "$(json messages <"$cell/warm.json" | awk '{ n += $1 } END { print n }')"; fi
 }
@@ -292,11 +304,13 @@ measure() { # server mode sessions size
   if [ -z "${open_cells[$key]:-}" ]; then open_cell "$key" "$kind" "$mode" "$sessions" "$size"; fi
   read -r cell port server_pid sink_pid <<<"${open_cells[$key]}"
 
+  settle
   timed "$name" "$kind" "" - "$tools/load" -p "$port" -s "$sessions" -l "$size" -T "$seconds" -a "$cell/latest"
   cat "$cell/latest" >>"$cell/acknowledged"
   for figure in p50_ms p99_ms client_cpu_us; do note "$name" "$kind" $figure "$(json $figure <"$cell/load.json")"; done
   count=$(awk -v r="$(json rate <"$cell/load.json")" -v s="$seconds" -v n="$sessions" \
     'BEGIN { m = int(r * s); print m < n ? n : m }')
+  settle
   timed "$name" "$kind" source_ "$count" "$peers/smtp-source" -d -s "$sessions" -m "$count" -l "$size" \
     -f sender@load.example -t recipient@sink.example "127.0.0.1:$port"
   if [ "$kind" = postfix ]; then close_cell "$key"; fi

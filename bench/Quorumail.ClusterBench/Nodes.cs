@@ -65,6 +65,10 @@ internal abstract class Nodes : IAsyncDisposable
     /// <summary>Writes a value durably, through the node that is the writer's.</summary>
     public abstract Task PutAsync(int writer, string key, ReadOnlyMemory<byte> value, CancellationToken token);
 
+    /// <summary>Has writers write for a time, each as soon as its last write is answered; returns all latencies in ms.</summary>
+    public virtual Task<double[]> LoadAsync(int writers, byte[] value, TimeSpan duration) =>
+        Load.RunAsync(Enumerable.Range(0, writers), value, duration, PutAsync);
+
     public virtual async ValueTask DisposeAsync()
     {
         foreach (var process in _processes)
@@ -78,6 +82,19 @@ internal abstract class Nodes : IAsyncDisposable
     }
 
     protected abstract Task LaunchAsync();
+
+    /// <summary>Starts a node that is talked to by its standard input and output.</summary>
+    protected Process LaunchTalking(string program, string name, IEnumerable<string> arguments)
+    {
+        var log = Path.Combine(Directory, name + ".log");
+        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$@\" 2>\"$0\"", log, program, .. arguments])
+        {
+            UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true,
+        };
+        var process = Process.Start(start)!;
+        _processes.Add(process);
+        return process;
+    }
 
     protected void Launch(string program, string name, IEnumerable<string> arguments)
     {

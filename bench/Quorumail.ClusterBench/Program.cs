@@ -2,6 +2,12 @@ using System.Diagnostics;
 using System.Globalization;
 using Quorumail.ClusterBench;
 
+if (args is ["node", ..])
+{
+    await LibraryNode.RunAsync(args);
+    return 0;
+}
+
 // Shared state on three processes, durable on a majority, beside etcd in the same run, in turn; see bench/run.sh cluster.
 if (args.Length < 2)
 {
@@ -18,13 +24,13 @@ for (var round = 0; round < rounds; round++)
     {
         await using var nodes = start();
         await nodes.StartAsync();
-        await Load.RunAsync(nodes, 64, 200, TimeSpan.FromSeconds(4));
+        await Load.MeasureAsync(nodes, 64, 200, TimeSpan.FromSeconds(4));
         foreach (var size in (int[])[200, 10240])
         {
             foreach (var writers in (int[])[1, 64, 256])
             {
                 await Console.Error.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"bench: round {round + 1}: {nodes.Name}, {writers} writers, {size} B"));
-                measurements.Add(await Load.RunAsync(nodes, writers, size, TimeSpan.FromSeconds(seconds)));
+                measurements.Add(await Load.MeasureAsync(nodes, writers, size, TimeSpan.FromSeconds(seconds)));
             }
         }
 
@@ -49,5 +55,6 @@ IEnumerable<Func<Nodes>> Starts()
     if (args[0] != "-")
     {
         yield return () => new QuorumailNodes(args[0]);
+        yield return () => new LibraryNodes();
     }
 }

@@ -13,7 +13,7 @@ internal sealed class QuorumailNodes(string program) : Nodes
 
     private string[] _addresses = [];
 
-    public override string Name => "quorumail";
+    public override string Name => "quorumail, HTTP";
 
     public override async Task PutAsync(int writer, string key, ReadOnlyMemory<byte> value, CancellationToken token)
     {
