@@ -13,6 +13,9 @@ public sealed record ClusterHost
     /// <summary>Figures of the program for heartbeats, and what it knows of its own health.</summary>
     public INodeLoad? Load { get; init; }
 
+    /// <summary>Answers what the same program asks from other nodes by <see cref="ClusterManager.AskAsync"/>.</summary>
+    public IPeerService? Service { get; init; }
+
     /// <summary>A journal for the log's entries, opened and not begun; it remains the program's. Null: one in <see cref="ClusterConfig.DataDirectory"/>.</summary>
     public EntryJournal? Journal { get; init; }
 }

@@ -8,6 +8,25 @@ namespace Quorumail.Cluster;
 /// <content>What this node sees of itself and the others.</content>
 public sealed partial class ClusterManager
 {
+    /// <summary>The disks of the other nodes that can be asked now.</summary>
+    public IReadOnlyList<ClusterPeer> Reachable => [.. _transport.Peers.Where(peer => peer.Incarnation > 0).Select(peer => new ClusterPeer(peer.NodeId, peer.Incarnation))];
+
+    /// <summary>When the voting members last gave a sign to this leader, itself among them; empty while this node does not lead.</summary>
+    public IReadOnlyList<MemberContact> Contacts => _parts is not { } parts ? [] :
+        [.. parts.Node.Contacts.Select(contact => new MemberContact(
+            new ClusterPeer(contact.NodeId, contact.Incarnation), contact.Silence, parts.Traffic.IsGone(contact.NodeId, contact.Incarnation)))];
+
+    /// <summary>Rises with every change of the voting members.</summary>
+    public long MembershipVersion => Node?.MembershipVersion ?? 0;
+
+    /// <summary>Asks the program around another node's cluster (<see cref="ClusterHost.Service"/>).</summary>
+    /// <param name="nodeId">Which node; whether it still is the same disk is the program's to check.</param>
+    /// <param name="question">At most about 1 MiB; must not change until the task ends.</param>
+    /// <param name="token">Ends the waiting; the other node may have acted or act still.</param>
+    /// <exception cref="IOException">It is not connected, has no answer, or the connection broke before the answer came.</exception>
+    public Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, ReadOnlyMemory<byte> question, CancellationToken token) =>
+        _transport.AskAsync(nodeId, FrameType.Application, question, token);
+
     private List<ClusterNodeView> NodeViews()
     {
         long commit = Node?.CommitIndex ?? 0;

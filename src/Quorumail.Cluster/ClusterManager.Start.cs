@@ -35,8 +35,8 @@ public sealed partial class ClusterManager
 
     private async Task<Parts> OpenAsync(CancellationToken token)
     {
-        StateStoreState state = await StateStoreState.OpenAsync(Path.Combine(_config.DataDirectory, "store"), _counters, null, token);
-        ClusterTraffic traffic = new(_logger);
+        StateStoreState state = await StateStoreState.OpenAsync(Path.Combine(_config.DataDirectory, "shared-state"), _counters, null, token);
+        ClusterTraffic traffic = new(_host.Service, _logger);
         HealthLimits limits = new()
         {
             HeartbeatInterval = TimeSpan.FromMilliseconds(_config.HeartbeatIntervalMs),
@@ -68,7 +68,7 @@ public sealed partial class ClusterManager
         traffic.Store = store;
         node.Events.Noted += happened => LogEvent(_logger, happened.Term, happened.Text);
         node.RoleChanged += RoleHasChanged;
-        return new Parts(node, state, store, monitor);
+        return new Parts(node, state, store, monitor, traffic);
     }
 
     private static OwnState OwnState(ClusterNode node) => new(node.Role, node.LeaderId, node.IsReady, node.CommitIndex, node.AppliedIndex);
@@ -132,7 +132,7 @@ public sealed partial class ClusterManager
     private static partial void LogRole(ILogger logger, Core.Cluster.NodeRole role, string leaderId, long term);
 
     /// <summary>What runs once the node is started.</summary>
-    private sealed record Parts(ClusterNode Node, StateStoreState State, StateStore Store, HealthMonitor Monitor) : IAsyncDisposable
+    private sealed record Parts(ClusterNode Node, StateStoreState State, StateStore Store, HealthMonitor Monitor, ClusterTraffic Traffic) : IAsyncDisposable
     {
         public async ValueTask DisposeAsync()
         {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Health;
 using Quorumail.Cluster.State;
@@ -6,12 +7,16 @@ using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster;
 
-/// <summary>Takes the frames that are not the log's: heartbeats, and changes of shared state in the guide's form.</summary>
-internal sealed partial class ClusterTraffic(ILogger logger) : ITransportHandler
+/// <summary>
+/// Takes the frames that are not the log's: heartbeats, changes of shared state in the guide's form, and questions of the
+/// program around.
+/// </summary>
+internal sealed partial class ClusterTraffic(IPeerService? service, ILogger logger) : ITransportHandler
 {
     /// <summary>Changes under way at once; further ones are dropped: their sender gets no answer either way.</summary>
     private const int UpdatesMax = 1000;
 
+    private readonly ConcurrentDictionary<string, int> _gone = new(StringComparer.Ordinal);
     private int _updates;
 
     /// <summary>Told of heartbeats and connections.</summary>
@@ -20,9 +25,24 @@ internal sealed partial class ClusterTraffic(ILogger logger) : ITransportHandler
     /// <summary>Takes the changes.</summary>
     public StateStore? Store { get; set; }
 
-    public void Connected(NodeHello peer) => Monitor?.Connected(peer);
+    /// <summary>Whether a node's process has ended: it refuses to be dialled again.</summary>
+    public bool IsGone(string nodeId, int incarnation) => _gone.TryGetValue(nodeId, out int gone) && gone == incarnation;
 
-    public void Disconnected(NodeHello peer, bool isRefused) => Monitor?.Disconnected(peer, isRefused);
+    public void Connected(NodeHello peer)
+    {
+        _gone.TryRemove(peer.NodeId, out _);
+        Monitor?.Connected(peer);
+    }
+
+    public void Disconnected(NodeHello peer, bool isRefused)
+    {
+        if (isRefused)
+        {
+            _gone[peer.NodeId] = peer.Incarnation;
+        }
+
+        Monitor?.Disconnected(peer, isRefused);
+    }
 
     public void Received(NodeHello peer, FrameType type, ReadOnlyMemory<byte> body)
     {
@@ -37,7 +57,9 @@ internal sealed partial class ClusterTraffic(ILogger logger) : ITransportHandler
     }
 
     public ValueTask<ReadOnlyMemory<byte>> AnswerAsync(NodeHello peer, FrameType type, ReadOnlyMemory<byte> body, CancellationToken token) =>
-        ValueTask.FromResult(ReadOnlyMemory<byte>.Empty);
+        type == FrameType.Application && service is not null && peer.Incarnation > 0
+            ? service.AnswerAsync(new ClusterPeer(peer.NodeId, peer.Incarnation), body, token)
+            : ValueTask.FromResult(ReadOnlyMemory<byte>.Empty);
 
     private async Task TakeAsync(StateStore store, NodeHello peer, StateUpdate update)
     {

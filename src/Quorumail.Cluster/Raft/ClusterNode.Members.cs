@@ -52,6 +52,9 @@ public sealed partial class ClusterNode
         }
     }
 
+    /// <summary>Rises with every change of the members that the engine goes by.</summary>
+    public long MembershipVersion => _log?.Membership.Version ?? 0;
+
     /// <summary>What this node waits for before it has a log, for the operator; empty if it has one.</summary>
     public string WaitingFor => _log is null ? _formation?.WaitingFor ?? string.Empty : string.Empty;
 

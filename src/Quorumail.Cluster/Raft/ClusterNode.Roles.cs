@@ -15,6 +15,7 @@ public sealed partial class ClusterNode
     private Task _leading = Task.CompletedTask;
     private Task _keeping = Task.CompletedTask;
     private CancellationTokenSource? _leadership;
+    private long _leadingSince;
 
     /// <summary>What this node is.</summary>
     public NodeRole Role => Volatile.Read(ref _role).Role;
@@ -29,6 +30,22 @@ public sealed partial class ClusterNode
     public bool IsReady =>
         !_queue.IsClosed && _log is { } log
         && (log.Trail.IsAlone ? log.Node.Leads : log.Node.LeadsCommitted || (log.Node.Leader is { IsRemote: true, IsReachable: true } && HasCaughtUp(log)));
+
+    /// <summary>When the members that this leader goes by last answered; empty while it does not lead. A new leader gives each a whole silence.</summary>
+    internal IReadOnlyList<(string NodeId, int Incarnation, TimeSpan Silence)> Contacts
+    {
+        get
+        {
+            if (_log is not { Node.LeadsCommitted: true } log)
+            {
+                return [];
+            }
+
+            long since = Volatile.Read(ref _leadingSince);
+            return [.. log.Node.Members.Select(member => (
+                member.NodeId, member.Incarnation, member.IsRemote ? _time.GetElapsedTime(Math.Max(since, member.LastContact)) : TimeSpan.Zero))];
+        }
+    }
 
     private static bool HasCaughtUp(RunningLog log) => log.Trail.CommitIndex > 0 && log.Applier.AppliedIndex >= log.Trail.CommitIndex - 1024;
 
@@ -155,6 +172,7 @@ public sealed partial class ClusterNode
             member.Reset(); // What an earlier leadership knew.
         }
 
+        Volatile.Write(ref _leadingSince, _time.GetTimestamp());
         CancellationTokenSource leadership = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         Interlocked.Exchange(ref _leadership, leadership)?.Cancel();
         Task before = _leading;

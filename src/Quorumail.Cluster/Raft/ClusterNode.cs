@@ -85,6 +85,9 @@ public sealed partial class ClusterNode : IReplicatedLog
     /// <summary>Generation of this node's disk; 0 until the cluster has given it one.</summary>
     public int Incarnation => _log?.Identity.Incarnation ?? 0;
 
+    /// <summary>Rises with each start on this disk; 0 before the first.</summary>
+    public long Life => _log?.Identity.Life ?? 0;
+
     /// <summary>The cluster that this node's disk belongs to; empty until it does.</summary>
     public Guid ClusterId => _log?.Identity.ClusterId ?? Guid.Empty;
 

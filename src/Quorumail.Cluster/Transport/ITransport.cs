@@ -5,7 +5,7 @@ namespace Quorumail.Cluster.Transport;
 /// <summary>
 /// Carries frames between nodes: over port 9000, or over the faulty network of the tests. It dials every address it is
 /// told of, keeps dialling, and knows a peer by the name in its handshake; who dialled whom does not matter. Large
-/// frames (<see cref="FrameType.Snapshot"/>) have a connection of their own, so that nothing waits behind them.
+/// frames (<see cref="FrameType.Snapshot"/>, <see cref="FrameType.Application"/>) have a connection of their own, so that nothing waits behind them.
 /// </summary>
 internal interface ITransport : IAsyncDisposable
 {

@@ -99,7 +99,7 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
 
     /// <summary>The connection to send on; null if there is none.</summary>
     public PeerLink? LinkTo(string nodeId, FrameType type) =>
-        !_peers.TryGetValue(nodeId, out var peer) ? null : type == FrameType.Snapshot ? peer.Bulk : peer.Frames;
+        !_peers.TryGetValue(nodeId, out var peer) ? null : type is FrameType.Snapshot or FrameType.Application ? peer.Bulk : peer.Frames;
 
     /// <summary>The round trip measured last, whichever connection measured it.</summary>
     public TimeSpan? RoundTrip(string nodeId) => _peers.TryGetValue(nodeId, out var peer) ? peer.Frames?.RoundTrip : null;

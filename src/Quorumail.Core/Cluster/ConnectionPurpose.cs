@@ -6,6 +6,6 @@ public enum ConnectionPurpose : byte
     /// <summary>Everything but what is large.</summary>
     Frames = 0,
 
-    /// <summary>What is large and may wait: snapshots.</summary>
+    /// <summary>What is large and may wait: snapshots, and what the program around sends.</summary>
     Bulk = 1,
 }

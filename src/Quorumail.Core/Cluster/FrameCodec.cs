@@ -129,7 +129,7 @@ public static class FrameCodec
     public static bool IsKnown(FrameType type) =>
         type is >= FrameType.Heartbeat and <= FrameType.LeaderAnnounce
             or >= FrameType.Hello and <= FrameType.Failed
-            or >= FrameType.Ping and <= FrameType.Membered;
+            or >= FrameType.Ping and <= FrameType.ApplicationAnswer;
 
     /// <summary>Whether the type belongs to the handshake and to nothing else.</summary>
     public static bool IsHandshake(FrameType type) => type is >= FrameType.Hello and <= FrameType.Refuse;

@@ -75,4 +75,10 @@ public enum FrameType : byte
 
     /// <summary>The answer to <see cref="Member"/>.</summary>
     Membered = 43,
+
+    /// <summary>A question of the program around the cluster: pieces of message bodies.</summary>
+    Application = 44,
+
+    /// <summary>The answer to <see cref="Application"/>.</summary>
+    ApplicationAnswer = 45,
 }
