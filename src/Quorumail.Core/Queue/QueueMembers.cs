@@ -90,6 +90,14 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
         return message.IsAttempting && Find(message.Owner) is { IsDown: false } ? null : best.Name;
     }
 
+    /// <summary>The members in the order in which they should hold a body: rendezvous hashing, the same on every node.</summary>
+    public IReadOnlyList<QueueNode> Order(QueueId id)
+    {
+        QueueNode[] order = [.. Nodes];
+        Array.Sort(order, (left, right) => Weight(id, right.Seed).CompareTo(Weight(id, left.Seed)));
+        return order;
+    }
+
     public bool Equals(QueueMembers? other) =>
         other is not null && Version == other.Version && MinCopies == other.MinCopies && InDoubtWait == other.InDoubtWait
         && Nodes.SequenceEqual(other.Nodes);

@@ -125,6 +125,9 @@ public sealed partial class QueueState
     /// <summary>Whether the id was given up and not yet forgotten.</summary>
     public bool IsTombstoned(QueueId id) => _tombstones.Contains(id);
 
+    /// <summary>Whether a message is known to have come to its end, or to have been given up: it never comes into the queue (again).</summary>
+    public bool IsOver(QueueId id) => _finished.Contains(id) || _tombstones.Contains(id);
+
     /// <summary>The epoch of the owner's present life: 0 before its first restart.</summary>
     public long EpochOf(string owner) => _ownerEpochs.GetValueOrDefault(owner);
 

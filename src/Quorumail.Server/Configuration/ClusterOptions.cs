@@ -2,7 +2,7 @@ using System.Net;
 
 namespace Quorumail.Server.Configuration;
 
-/// <summary><c>[cluster]</c>: the other nodes. In this version they share state and no mail: a node of a cluster does not listen for SMTP.</summary>
+/// <summary><c>[cluster]</c>: the other nodes. They share one queue: each takes mail, and if one dies the others deliver what it had.</summary>
 public sealed record ClusterOptions
 {
     /// <summary>Whether this node is one of several.</summary>
@@ -100,6 +100,21 @@ public sealed record ClusterOptions
     /// <summary>Milliseconds that a follower waits for its leader at most; 0: twice the least.</summary>
     [ConfigKey(Minimum = 0, Maximum = 3_600_000)]
     public int ConsensusElectionMaxMs { get; init; }
+
+    /// <summary>
+    /// Disks on which a message must be before its 250; 0: a majority of the members. Fewer is faster, and loses acknowledged
+    /// mail if that many disks are lost at once.
+    /// </summary>
+    [ConfigKey(Minimum = 0, Maximum = 7)]
+    public int MinCopies { get; init; }
+
+    /// <summary>Silence towards the leader after which a node's messages go to the others.</summary>
+    [ConfigKey(Minimum = 1, Maximum = 600)]
+    public TimeSpan OwnerLease { get; init; } = TimeSpan.FromSeconds(1.5);
+
+    /// <summary>How long the result of a delivery that a lost node had under way is waited for, before the recipient is tried again and listed.</summary>
+    [ConfigKey(Minimum = 0, Maximum = 86_400)]
+    public TimeSpan InDoubtWait { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>The name to go by.</summary>
     internal string EffectiveNodeId => NodeId.Length > 0 ? NodeId : Environment.MachineName;

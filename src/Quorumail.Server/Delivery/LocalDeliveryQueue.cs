@@ -5,6 +5,7 @@ using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Delivery.Transport;
 using Quorumail.Server.Queue;
+using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Delivery;
 
@@ -27,14 +28,28 @@ internal sealed class LocalDeliveryQueue(MailQueue queue) : IDeliveryQueue
         return proposal.Outcome == ProposalOutcome.Applied ? proposal.Status : null;
     }
 
-    public async ValueTask<MessageContent> OpenAsync(QueueId id, CancellationToken token) =>
-        new StoredContent(await queue.Bodies.OpenAsync(id, token));
+    public async ValueTask<MessageContent> OpenAsync(QueueId id, CancellationToken token)
+    {
+        try
+        {
+            return new StoredContent(await queue.Bodies.OpenAsync(id, token));
+        }
+        catch (StorageException problem) when (problem is BodyMissingException or BodyCorruptException)
+        {
+            if (Find(id) is not { } message || !await queue.Bodies.FetchAsync(message, token))
+            {
+                throw;
+            }
+
+            return new StoredContent(await queue.Bodies.OpenAsync(id, token));
+        }
+    }
 
     public async ValueTask<EnqueueCommand> StoreNoticeAsync(NoticePlan plan, ComposedNotice notice, CancellationToken token)
     {
         await using var writer = queue.Bodies.Begin(plan.Id, notice.Body.Length);
         await writer.WriteAsync(notice.Body, token);
-        var receipt = await writer.CompleteAsync(token);
-        return plan.ToEnqueue(receipt.Size, receipt.Hash, notice.Traits, queue.Holders, queue.NodeId);
+        var receipt = await writer.KeepAsync(token);
+        return plan.ToEnqueue(receipt.Size, receipt.Hash, notice.Traits, receipt.Holders ?? queue.HolderAlone(), queue.NodeId);
     }
 }

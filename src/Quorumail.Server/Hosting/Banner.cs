@@ -35,8 +35,8 @@ internal static partial class Banner
 
         if (server.ClusterEndPoint is { } cluster)
         {
-            LogCluster(log, options.Cluster.EffectiveNodeId, cluster, ClusterSetup.DirectoryOf(options));
-            LogNoMail(log);
+            LogCluster(log, options.Cluster.EffectiveNodeId, cluster, Path.GetFullPath(options.Storage.Path));
+            LogClusterDurability(log);
             return;
         }
 
@@ -63,8 +63,8 @@ internal static partial class Banner
     [LoggerMessage(LogLevel.Information, "node {Node} of a cluster on {EndPoint}, data in {Path}")]
     private static partial void LogCluster(ILogger log, string node, IPEndPoint endPoint, string path);
 
-    [LoggerMessage(LogLevel.Warning, "SMTP is not open: in this version the nodes of a cluster share state, and mail is kept by a server that stands alone ([cluster] enabled = false)")]
-    private static partial void LogNoMail(ILogger log);
+    [LoggerMessage(LogLevel.Information, "durability: 250 means that message and envelope are fsynced on a majority of the members; SMTP opens when there is one")]
+    private static partial void LogClusterDurability(ILogger log);
 
     [LoggerMessage(LogLevel.Information, "data in {Path}, {Count} messages in the queue")]
     private static partial void LogData(ILogger log, string path, int count);

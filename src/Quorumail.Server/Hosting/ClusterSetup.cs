@@ -8,8 +8,8 @@ namespace Quorumail.Server.Hosting;
 /// <summary>What <c>[cluster]</c> says, in the words of the cluster library.</summary>
 internal static class ClusterSetup
 {
-    /// <summary>Directory of log and shared state.</summary>
-    public static string DirectoryOf(QuorumailOptions options) => Path.Combine(options.Storage.Path, "cluster");
+    /// <summary>Directory of log and shared state: the one of the mail, so that a server that stood alone can be the first of a cluster.</summary>
+    public static string DirectoryOf(QuorumailOptions options) => options.Storage.Path;
 
     /// <summary>How this node takes part.</summary>
     /// <exception cref="IOException">A certificate can't be used; the message names the file.</exception>

@@ -1,8 +1,6 @@
 using System.Net;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
-using Quorumail.Cluster;
-using Quorumail.Cluster.Journal;
 using Quorumail.Core.Mail;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery;
@@ -18,7 +16,7 @@ namespace Quorumail.Server.Hosting;
 /// All parts of a running server, and the order in which they start and stop. HTTP comes first and goes last, so that
 /// probes are answered meanwhile.
 /// </summary>
-internal sealed class MailServer : IAsyncDisposable
+internal sealed partial class MailServer : IAsyncDisposable
 {
     /// <summary>Patience with what is in flight when the disk has failed: nothing of it can be kept any more.</summary>
     private static readonly TimeSpan FailedStopTimeout = TimeSpan.FromSeconds(2);
@@ -29,7 +27,9 @@ internal sealed class MailServer : IAsyncDisposable
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TimeProvider _clock;
     private HttpServer? _http;
-    private ClusterManager? _cluster;
+    private readonly CancellationTokenSource _stop = new();
+    private ClusterMail? _cluster;
+    private Task _serving = Task.CompletedTask;
     private MailQueue? _queue;
     private DeliveryService? _delivery;
     private SmtpServer? _smtp;
@@ -70,22 +70,21 @@ internal sealed class MailServer : IAsyncDisposable
         await StartHttpAsync(token);
         if (_options.Cluster.Enabled)
         {
-            await StartClusterAsync(token);
-            _status.SetPhase(null);
+            await StartClusterAsync(directory, token);
             return;
         }
 
         _status.SetPhase("recovering the queue");
         await OpenQueueAsync(token);
-        await StartDeliveryAsync(directory, token);
-        await StartSmtpAsync(directory, token);
-        _status.SetPhase(null);
+        await ServeAsync(directory, token);
     }
 
     /// <summary>Stops everything within the bound.</summary>
     public async Task StopAsync()
     {
         _status.SetPhase("stopping");
+        await _stop.CancelAsync();
+        await _serving;
         var patience = Failed.IsCompleted ? FailedStopTimeout : _options.Server.ShutdownTimeout;
         using var bound = new CancellationTokenSource(patience, _clock);
         await Task.WhenAll(
@@ -96,6 +95,8 @@ internal sealed class MailServer : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await _stop.CancelAsync();
+        await _serving;
         if (Interlocked.Exchange(ref _smtp, null) is { } smtp)
         {
             await smtp.DisposeAsync();
@@ -106,14 +107,14 @@ internal sealed class MailServer : IAsyncDisposable
             await delivery.DisposeAsync();
         }
 
-        if (Interlocked.Exchange(ref _queue, null) is { } queue)
-        {
-            await queue.DisposeAsync();
-        }
-
+        var queue = Interlocked.Exchange(ref _queue, null);
         if (Interlocked.Exchange(ref _cluster, null) is { } cluster)
         {
             await cluster.DisposeAsync();
+        }
+        else if (queue is not null)
+        {
+            await queue.DisposeAsync();
         }
 
         if (Interlocked.Exchange(ref _http, null) is { } http)
@@ -123,29 +124,43 @@ internal sealed class MailServer : IAsyncDisposable
     }
 
     /// <summary>The port of the cluster; null if this node stands alone.</summary>
-    public IPEndPoint? ClusterEndPoint => _cluster?.EndPoint;
+    public IPEndPoint? ClusterEndPoint => _cluster?.Manager.EndPoint;
 
-    private async Task StartClusterAsync(CancellationToken token)
+    // What the cluster decides is waited for behind: a node without a majority shows its status meanwhile.
+    private async Task StartClusterAsync(RecipientDirectory directory, CancellationToken token)
     {
-        Directory.CreateDirectory(ClusterSetup.DirectoryOf(_options));
+        var cluster = await ClusterMail.StartAsync(_options, _clock, _logs, token);
+        _cluster = cluster;
+        _queue = cluster.Queue;
+        _ = ReportFailureAsync(cluster.Manager.Failed);
+        Open(_queue);
+        _status.Open(new ManagedClusterView(cluster.Manager));
+        _status.SetPhase(null);
+        _serving = JoinAndServeAsync(cluster, directory, _stop.Token);
+    }
+
+    private async Task JoinAndServeAsync(ClusterMail cluster, RecipientDirectory directory, CancellationToken token)
+    {
         try
         {
-            _cluster = new ClusterManager(
-                ClusterSetup.Create(_options, _clock, _logs.CreateLogger("cluster")),
-                new ClusterHost { Load = new ServerLoad(_options) },
-                _logs,
-                _clock);
-            await _cluster.StartAsync(token);
+            await cluster.BeginAsync(token);
+            await ServeAsync(directory, token);
+            LogServing(_logs.CreateLogger("server"), string.Join(", ", SmtpEndPoints.Select(listener => listener.EndPoint)), _queue!.Count);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or InvalidDataException or JournalException or ClusterConfigException)
+        catch (Exception problem)
         {
-            throw new StartException(
-                $"the cluster can't be started on {_options.Cluster.BindAddress}:{_options.Cluster.BindPort} with {ClusterSetup.DirectoryOf(_options)}: {exception.Message}",
-                exception);
+            if (!token.IsCancellationRequested)
+            {
+                _failed.TrySetResult(problem);
+            }
         }
+    }
 
-        _ = ReportFailureAsync(_cluster.Failed);
-        _status.Open(new ManagedClusterView(_cluster));
+    private async Task ServeAsync(RecipientDirectory directory, CancellationToken token)
+    {
+        await StartDeliveryAsync(directory, token);
+        await StartSmtpAsync(directory, token);
+        _status.SetPhase(null);
     }
 
     private async Task OpenQueueAsync(CancellationToken token)
@@ -167,6 +182,12 @@ internal sealed class MailServer : IAsyncDisposable
 
         _queue = queue;
         Recovered = queue.Count;
+        Open(queue);
+        _status.Open(new StandaloneView(queue.NodeId, _status, _clock));
+    }
+
+    private void Open(MailQueue queue)
+    {
         _ = ReportFailureAsync(queue.Failed);
         _status.Open(
             new QueueView(() => queue.Counts, queue.Messages, queue.Suspects, () => queue.CommitIndex, () => queue.AppliedIndex)
@@ -174,8 +195,8 @@ internal sealed class MailServer : IAsyncDisposable
                 Term = () => queue.Term,
             },
             () => queue.IsReady ? null : "the log can't commit",
-            () => queue.Health.Reason);
-        _status.Open(new StandaloneView(queue.NodeId, _status, _clock));
+            () => queue.Health.Reason,
+            () => _smtp is null ? "SMTP is not open yet" : null);
     }
 
     private async Task StartDeliveryAsync(RecipientDirectory directory, CancellationToken token)
@@ -238,4 +259,7 @@ internal sealed class MailServer : IAsyncDisposable
             throw StartException.FromListening(exception, wanted);
         }
     }
+
+    [LoggerMessage(LogLevel.Information, "SMTP on {EndPoints}; {Count} messages in the cluster's queue")]
+    private static partial void LogServing(ILogger log, string endPoints, int count);
 }

@@ -1,11 +1,12 @@
 using Quorumail.Cluster.Health;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Http;
+using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Hosting;
 
 /// <summary>What a server's heartbeats say of it.</summary>
-internal sealed class ServerLoad(QuorumailOptions options) : INodeLoad
+internal sealed class ServerLoad(QuorumailOptions options, StorageHealth health) : INodeLoad
 {
     public string Version => "v" + ServerStatus.Version;
 
@@ -13,14 +14,8 @@ internal sealed class ServerLoad(QuorumailOptions options) : INodeLoad
 
     public long MessagesProcessed => (long)Metrics.MessagesReceived.Value;
 
-    public string? Warning
-    {
-        get
-        {
-            var free = new DriveInfo(Path.GetFullPath(options.Storage.Path)).AvailableFreeSpace;
-            return free < options.Storage.MinFree ? $"{free >> 20} MiB are free on the disk, less than [storage] min_free" : null;
-        }
-    }
+    public string? Warning => health.AcceptsMail || health.Failure is not null ? null
+        : $"less than [storage] min_free ({options.Storage.MinFree >> 20} MiB) is free on the disk";
 
-    public string? Fault => null;
+    public string? Fault => health.Failure?.Message;
 }

@@ -20,47 +20,56 @@ namespace Quorumail.Server.Queue;
 [SuppressMessage("Naming", "CA1711", Justification = "It is what a mail server calls its queue.")]
 public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 {
-    private const int Incarnation = 1;
-
+    private static readonly TimeSpan BeginPause = TimeSpan.FromMilliseconds(100);
     private static readonly byte[] NodeIdKey = "node-id"u8.ToArray();
 
-    private readonly Database _database;
+    private readonly QueueDisk _disk;
     private readonly ReplicatedQueue _state;
-    private readonly ClusterNode _log;
+    private readonly IReplicatedLog _log;
+    private readonly Func<ValueTask> _closeLog;
+    private readonly Func<int> _incarnation;
     private readonly QueueIdSource _ids;
     private readonly Retractions _retractions;
+    private readonly MailQueueOptions _options;
+    private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly BodyHolder[] _holders;
     private readonly CancellationTokenSource _stop = new();
     private Task _sweeping = Task.CompletedTask;
+    private BodyHolder[]? _alone;
 
-    private MailQueue(
-        Database database, BodyStore bodies, ReplicatedQueue state, ClusterNode log, string nodeId,
-        MailQueueOptions options, TimeProvider time, ILogger logger)
+    /// <param name="disk">The queue's from here on.</param>
+    /// <param name="log">What the disk's state is the state of.</param>
+    /// <param name="closeLog">Closes it.</param>
+    /// <param name="nodeId">This node's name.</param>
+    /// <param name="incarnation">Generation of this node's disk.</param>
+    /// <param name="options">Patience.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Told what the operator should know.</param>
+    internal MailQueue(
+        QueueDisk disk, IReplicatedLog log, Func<ValueTask> closeLog, string nodeId, Func<int> incarnation, MailQueueOptions options, TimeProvider time, ILoggerFactory loggers)
     {
-        _database = database;
-        Bodies = bodies;
-        _state = state;
+        _disk = disk;
+        _state = disk.State;
         _log = log;
+        _closeLog = closeLog;
+        _incarnation = incarnation;
+        _options = options;
+        _time = time;
         NodeId = nodeId;
-        _logger = logger;
+        _logger = loggers.CreateLogger("queue");
         _ids = new QueueIdSource(time);
-        _holders = [new BodyHolder(nodeId, Incarnation)];
-        _retractions = new Retractions(database, ProposeAsync, options.ProposalTimeout, time, logger);
-        Failed = FirstFailureAsync(database.Health.Failed, log.Failed);
+        _retractions = new Retractions(disk.Database, ProposeAsync, options.ProposalTimeout, time, _logger);
+        Failed = FirstFailureAsync(disk.Database.Health.Failed, log.Failed);
     }
 
     /// <summary>The name that this node's messages carry as their owner.</summary>
     public string NodeId { get; }
 
-    /// <summary>Disks that hold what is stored in <see cref="Bodies"/>.</summary>
-    public IReadOnlyList<BodyHolder> Holders => _holders;
-
     /// <summary>The bodies on this disk.</summary>
-    public BodyStore Bodies { get; }
+    public BodyStore Bodies => _disk.Bodies;
 
     /// <summary>Whether the disk takes mail.</summary>
-    public StorageHealth Health => _database.Health;
+    public StorageHealth Health => _disk.Database.Health;
 
     /// <summary>Completes, with the reason, when the disk or the log has failed: the node must stop.</summary>
     public Task<Exception> Failed { get; }
@@ -75,10 +84,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     public int RetractionCount => _retractions.Count;
 
     /// <summary>Syncs of the journal so far.</summary>
-    public long Syncs => _database.Journal.Size.Syncs;
-
-    /// <summary>Whether the log has this member alone: its entries are durable only after what was written before them.</summary>
-    public bool IsAlone => true;
+    public long Syncs => _disk.Database.Journal.Size.Syncs;
 
     /// <summary>
     /// For delivery, one reader: first every message found at start, oldest first, then what changes. A message that
@@ -103,55 +109,55 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     public bool IsReady => _log.IsReady && !Failed.IsCompleted;
 
     /// <summary>
-    /// Opens the data directory, reads the queue back, starts the log and waits until it has caught up; then begins this
-    /// node's new life in the log, so that nothing of an earlier one applies any more.
+    /// Opens the data directory of a server that stands alone, reads the queue back, starts the log and waits until it has caught
+    /// up; then begins this node's new life in the log.
     /// </summary>
     /// <exception cref="StorageException">The data directory can't be used; the message says why and what to do.</exception>
     public static async Task<MailQueue> OpenAsync(
         MailQueueOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken token)
     {
         ArgumentNullException.ThrowIfNull(options);
-        var database = Database.Open(options.Database, time, loggers.CreateLogger("storage"));
-        ReplicatedQueue? state = null;
+        var disk = await QueueDisk.OpenAsync(options, null, time, loggers);
         ClusterNode? log = null;
-        MailQueue? queue = null;
         try
         {
-            var bodies = new BodyStore(database);
-            var nodeId = ReadOrWriteNodeId(database, options.NodeId);
-            state = new ReplicatedQueue(database, bodies, options.WriteBehind, time);
+            var nodeId = ReadOrWriteNodeId(disk.Database, options.NodeId);
             log = new ClusterNode(
                 new ClusterNodeOptions
                 {
                     NodeId = nodeId,
-                    Directory = Path.Combine(database.Path, "log"),
+                    Directory = Path.Combine(disk.Database.Path, "log"),
                 },
-                state, time, loggers.CreateLogger("log"), database.Journal);
+                disk.State, time, loggers.CreateLogger("log"), disk.Database.Journal);
             await log.StartAsync(token);
-            queue = new MailQueue(database, bodies, state, log, nodeId, options, time, loggers.CreateLogger("queue"));
-            await queue.BeginAsync(options, time, token);
-            return queue;
         }
         catch
         {
-            if (queue is not null)
-            {
-                await queue.DisposeAsync();
-                throw;
-            }
-
             if (log is not null)
             {
                 await log.DisposeAsync();
             }
 
-            if (state is not null)
-            {
-                await state.DisposeAsync();
-            }
-
-            await database.DisposeAsync();
+            await disk.DisposeAsync();
             throw;
+        }
+
+        var queue = new MailQueue(disk, log, CloseAsync, log.NodeId, () => log.Incarnation, options, time, loggers);
+        try
+        {
+            await queue.BeginAsync(null, token);
+            return queue;
+        }
+        catch
+        {
+            await queue.DisposeAsync();
+            throw;
+        }
+
+        async ValueTask CloseAsync()
+        {
+            await log.CheckpointAsync();
+            await log.DisposeAsync();
         }
     }
 
@@ -193,7 +199,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
         }
 
         var proposal = await ProposeAsync(
-            new EnqueueCommand(id, envelope, body.Size, traits, body.Hash, _holders, NodeId), token);
+            ToEnqueue(id, envelope, body, traits), token);
         if (proposal.IsAccepted)
         {
             return proposal;
@@ -220,16 +226,60 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Up to <paramref name="limit"/> suspects, oldest first.</summary>
     public IReadOnlyList<Suspect> Suspects(int limit) => _state.Suspects(limit);
 
+    /// <summary>
+    /// Begins this node's new life in the log, so that nothing of an earlier one applies any more, and fills
+    /// <see cref="Changes"/>. Once; a cluster without a majority is waited for.
+    /// </summary>
+    /// <param name="life">Number of this life; null for a node that stands alone.</param>
+    /// <param name="token">Ends the waiting.</param>
+    /// <exception cref="StorageException">The log does not take commands.</exception>
+    internal async Task BeginAsync(long? life, CancellationToken token)
+    {
+        QueueCommand beginning = life is { } number ? new NodeUpCommand(NodeId, _incarnation(), number) : new OwnerRestartedCommand(NodeId);
+        while (true)
+        {
+            using var timeout = new CancellationTokenSource(_options.ProposalTimeout, _time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, token);
+            var begun = await ProposeAsync(beginning, either.Token);
+            if (begun.IsAccepted || (life is not null && _state.Members?.Find(NodeId)?.Life == life))
+            {
+                break;
+            }
+
+            // Proposed twice, the second only raises the epoch once more.
+            token.ThrowIfCancellationRequested();
+            if (Failed.IsCompleted || (begun.Outcome == ProposalOutcome.Refused && life is null))
+            {
+                throw new StorageException($"The log in {_disk.Database.Path} does not take commands: {begun.Reason}");
+            }
+
+            if (life is not null)
+            {
+                // No majority, or the members are only just being told.
+                await Task.Delay(BeginPause, _time, token);
+            }
+        }
+
+        _retractions.Start();
+        _state.Publish();
+        _sweeping = Task.Run(() => SweepAsync(_stop.Token), CancellationToken.None);
+    }
+
+    /// <summary>The command that takes responsibility for a body that is kept.</summary>
+    internal EnqueueCommand ToEnqueue(QueueId id, Envelope envelope, in BodyReceipt body, BodyTraits traits) =>
+        new(id, envelope, body.Size, traits, body.Hash, body.Holders ?? HolderAlone(), NodeId);
+
+    /// <summary>This disk as the one holder.</summary>
+    internal IReadOnlyList<BodyHolder> HolderAlone() => _alone ??= [new BodyHolder(NodeId, _incarnation())];
+
     /// <summary>Stops proposing, writes what is pending, and closes log and database. Readers of bodies must have finished.</summary>
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
         await _sweeping;
         await _retractions.DisposeAsync();
-        await _log.CheckpointAsync();
-        await _log.DisposeAsync();
-        await _state.DisposeAsync();
-        await _database.DisposeAsync();
+        await _closeLog();
+        await _disk.DisposeAsync();
         _stop.Dispose();
     }
 
@@ -255,40 +305,14 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
                 + $"Start with node id {found}, or with another data directory.");
     }
 
-    private async Task BeginAsync(MailQueueOptions options, TimeProvider time, CancellationToken token)
-    {
-        while (true)
-        {
-            using var timeout = new CancellationTokenSource(options.ProposalTimeout, time);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, token);
-            var begun = await ProposeAsync(new OwnerRestartedCommand(NodeId), either.Token);
-            if (begun.IsAccepted)
-            {
-                break;
-            }
-
-            // Proposed twice, the second only raises the epoch once more.
-            token.ThrowIfCancellationRequested();
-            if (Failed.IsCompleted || begun.Outcome == ProposalOutcome.Refused)
-            {
-                throw new StorageException($"The log in {_database.Path} does not take commands: {begun.Reason}");
-            }
-        }
-
-        _retractions.Start();
-        var found = Bodies.Ids().GetEnumerator();
-        var any = found.MoveNext();
-        _state.Publish();
-        _sweeping = Task.Run(() => SweepAsync(found, any, _stop.Token), CancellationToken.None);
-    }
-
     /// <summary>Gives up every body, of those found at start, that belongs to no message: its life ended between body and Enqueue.</summary>
-    private async Task SweepAsync(IEnumerator<QueueId> found, bool any, CancellationToken token)
+    private async Task SweepAsync(CancellationToken token)
     {
+        var found = _disk.Found;
         var count = 0;
         try
         {
-            for (; any && !token.IsCancellationRequested; any = found.MoveNext())
+            for (var any = _disk.HasFound; any && !token.IsCancellationRequested; any = found.MoveNext())
             {
                 if (!_state.TryGet(found.Current, out _) && !_retractions.Contains(found.Current))
                 {

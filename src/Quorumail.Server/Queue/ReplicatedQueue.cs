@@ -121,6 +121,15 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
     }
 
+    /// <summary>Whether a message is known to have left the queue, or to have been given up.</summary>
+    public bool IsOver(QueueId id)
+    {
+        lock (_gate)
+        {
+            return _state.IsOver(id);
+        }
+    }
+
     /// <summary>Up to <paramref name="limit"/> messages, in no particular order.</summary>
     public QueuedMessage[] Messages(int limit)
     {

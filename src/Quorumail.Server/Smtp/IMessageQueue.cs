@@ -13,12 +13,6 @@ public interface IMessageQueue
     /// <summary>Whether a proposal can commit now.</summary>
     bool IsReady { get; }
 
-    /// <summary>
-    /// Whether the log has this member alone: an Enqueue is then durable no sooner than the body that was handed over before
-    /// it, and need not wait for it.
-    /// </summary>
-    bool IsAlone { get; }
-
     /// <summary>A new queue id.</summary>
     QueueId NewId();
 

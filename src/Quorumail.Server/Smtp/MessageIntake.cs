@@ -87,7 +87,7 @@ public sealed partial class MessageIntake : IAsyncDisposable
         BodyReceipt receipt;
         try
         {
-            var written = _queue.IsAlone ? body.HandOverAsync(token) : body.CompleteAsync(token);
+            var written = body.KeepAsync(token);
             receipt = written.IsCompleted ? await written : await written.AsTask().WaitAsync(token);
         }
         catch (OperationCanceledException)

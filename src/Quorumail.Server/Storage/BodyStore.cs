@@ -1,4 +1,6 @@
 using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Replication;
 using Quorumail.Server.Storage.Rocks;
 
 namespace Quorumail.Server.Storage;
@@ -10,17 +12,26 @@ namespace Quorumail.Server.Storage;
 public sealed class BodyStore
 {
     private readonly Database _database;
+    private readonly BodyReplicas? _replicas;
 
     public BodyStore(Database database)
+        : this(database, null)
+    {
+    }
+
+    /// <param name="database">This disk.</param>
+    /// <param name="replicas">Where else bodies go; null where there is this disk alone.</param>
+    internal BodyStore(Database database, BodyReplicas? replicas)
     {
         ArgumentNullException.ThrowIfNull(database);
         _database = database;
+        _replicas = replicas;
     }
 
     /// <summary>Begins a body. Memory is bounded: up to 64 KiB is gathered, and as much again may be on its way to the disk.</summary>
     /// <param name="id">New; see <c>MailQueue.NewId</c>.</param>
     /// <param name="sizeHint">Octets expected (SIZE= of MAIL), 0 if unknown; decides how large the first buffer is.</param>
-    public BodyWriter Begin(QueueId id, long sizeHint = 0) => new(_database, id, sizeHint);
+    public BodyWriter Begin(QueueId id, long sizeHint = 0) => new(_database, _replicas, id, sizeHint);
 
     /// <summary>Opens a body for reading. A body of one chunk is read and verified whole at once.</summary>
     /// <exception cref="BodyMissingException">It is not on this disk.</exception>
@@ -32,6 +43,10 @@ public sealed class BodyStore
         // What was written lately is in memory, and the rest is one read of at most 64 KiB: not worth a thread's change.
         return ValueTask.FromResult(BodyReader.Open(_database, id));
     }
+
+    /// <summary>Brings a body that this disk has lost from another that holds it; false if none gives it.</summary>
+    internal Task<bool> FetchAsync(QueuedMessage message, CancellationToken token) =>
+        _replicas?.FetchAsync(message, token) ?? Task.FromResult(false);
 
     /// <summary>The ids of all bodies that are on the disk, whole or begun, in order of time, as of the call.</summary>
     internal IEnumerable<QueueId> Ids()

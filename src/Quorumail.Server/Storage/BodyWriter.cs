@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.IO.Hashing;
 using Quorumail.Core;
 using Quorumail.Core.Mail;
+using Quorumail.Server.Replication;
 using Quorumail.Server.Storage.Rocks;
 
 namespace Quorumail.Server.Storage;
@@ -19,6 +20,8 @@ public sealed class BodyWriter : IAsyncDisposable
     private const int BufferMax = BodyFormat.HeadLength + BodyFormat.ChunkLength;
 
     private readonly Database _database;
+    private readonly BodyReplicas? _replicas;
+    private readonly BodyCopies? _copies;
     private readonly BodyRecord _record = new();
     private byte[]? _buffer;
     private int _length;
@@ -27,9 +30,11 @@ public sealed class BodyWriter : IAsyncDisposable
     private Task _chunkWritten = Task.CompletedTask;
     private bool _ended;
 
-    internal BodyWriter(Database database, QueueId id, long sizeHint)
+    internal BodyWriter(Database database, BodyReplicas? replicas, QueueId id, long sizeHint)
     {
         _database = database;
+        _replicas = replicas;
+        _copies = replicas?.Begin(id);
         Id = id;
         _buffer = Rent((int)Math.Clamp(sizeHint + BodyFormat.HeadLength, FirstBufferMin, BufferMax));
     }
@@ -72,6 +77,17 @@ public sealed class BodyWriter : IAsyncDisposable
         TryWrite(data.Span) ? ValueTask.CompletedTask : WriteChunksAsync(data, token);
 
     /// <summary>
+    /// Ends the body and returns when it is kept as a message's must be: on enough nodes' disks; or, where there is this node
+    /// alone, as <see cref="HandOverAsync"/> leaves it.
+    /// </summary>
+    /// <exception cref="StorageException">The disk has failed.</exception>
+    public async ValueTask<BodyReceipt> KeepAsync(CancellationToken token)
+    {
+        var receipt = await HandOverAsync(token);
+        return _copies is null ? receipt : receipt with { Holders = await _replicas!.KeepAsync(_copies, _record.WaitAsync(), token) };
+    }
+
+    /// <summary>
     /// Ends the body and returns when all of it is on the disk. The token is looked at before the last write is handed
     /// over, not after: from then on the body may be durable whatever the caller thinks.
     /// </summary>
@@ -109,12 +125,19 @@ public sealed class BodyWriter : IAsyncDisposable
             _hash.Append(octets.Span);
             hash = _hash.GetCurrentHashAsUInt128();
             SetChunk(buffer);
+            _copies?.Add(_chunks, _record.Value.Span);
             await _database.BodyJournal.WriteAsync(_record);
             await _record.WaitAsync();
+            if (_copies is not null)
+            {
+                await _copies.SettleAsync(token);
+            }
+
             BodyFormat.WriteHead(Id, Size, hash, chunked: true, buffer);
             _record.SetHead(Id, buffer.AsMemory(0, BodyFormat.HeadLength));
         }
 
+        _copies?.Add(BodyFrame.Head, _record.Value.Span);
         await _database.BodyJournal.WriteAsync(_record);
         ArrayPool<byte>.Shared.Return(buffer);
         return new BodyReceipt(Size, BodyFormat.HashBytes(hash));
@@ -175,6 +198,11 @@ public sealed class BodyWriter : IAsyncDisposable
             if (_length == BodyFormat.ChunkLength)
             {
                 await _chunkWritten;
+                if (_copies is not null)
+                {
+                    await _copies.PaceAsync(token);
+                }
+
                 token.ThrowIfCancellationRequested();
                 BeginChunk();
             }
@@ -191,6 +219,7 @@ public sealed class BodyWriter : IAsyncDisposable
         var full = _buffer!;
         (_hash ??= new XxHash128()).Append(full.AsSpan(BodyFormat.HeadLength, _length));
         SetChunk(full);
+        _copies?.Add(_chunks, _record.Value.Span);
         _chunks++;
         _length = 0;
         _buffer = Rent(BufferMax);

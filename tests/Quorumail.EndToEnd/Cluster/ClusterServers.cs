@@ -14,11 +14,14 @@ internal sealed partial class ClusterServers : IAsyncDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly List<Node> _nodes = [];
 
-    public ClusterServers(int count)
+    /// <param name="count">How many.</param>
+    /// <param name="lines">Lines of any other table than those that make the cluster, verbatim.</param>
+    /// <param name="server">Lines of [server].</param>
+    public ClusterServers(int count, string lines = "", string server = "")
     {
         for (var i = 0; i < count; i++)
         {
-            _nodes.Add(new Node(string.Create(CultureInfo.InvariantCulture, $"node{i + 1}"), FreePort.Take(), FreePort.Take()));
+            _nodes.Add(new Node(string.Create(CultureInfo.InvariantCulture, $"node{i + 1}"), FreePort.Take(), FreePort.Take(), FreePort.Take()));
         }
 
         foreach (var node in _nodes)
@@ -26,7 +29,10 @@ internal sealed partial class ClusterServers : IAsyncDisposable
             var peers = string.Join(", ", _nodes.Select(peer => string.Create(CultureInfo.InvariantCulture, $"\"127.0.0.1:{peer.Port}\"")));
             File.WriteAllText(_directory[node.Name + ".toml"], string.Create(CultureInfo.InvariantCulture, $"""
                 [server]
+                host = "127.0.0.1"
+                port = {node.SmtpPort}
                 hostname = "{node.Name}.example"
+                {server}
                 [storage]
                 path = "{_directory[node.Name]}"
                 [http]
@@ -37,6 +43,7 @@ internal sealed partial class ClusterServers : IAsyncDisposable
                 bind_address = "127.0.0.1"
                 bind_port = {node.Port}
                 peers = [{peers}]
+                {lines}
 
                 """));
         }
@@ -44,6 +51,9 @@ internal sealed partial class ClusterServers : IAsyncDisposable
 
     /// <summary>How many there are.</summary>
     public int Count => _nodes.Count;
+
+    /// <summary>Where one takes mail.</summary>
+    public int SmtpPort(int index) => _nodes[index].SmtpPort;
 
     /// <summary>The last lines of each server's output, for messages.</summary>
     public string Outputs => string.Join("\n", _nodes.Select(node => $"--- {node.Name}\n{node.Child?.OutputTail}"));
@@ -114,6 +124,29 @@ internal sealed partial class ClusterServers : IAsyncDisposable
     {
         Send(index, Signal.Terminate);
         return await _nodes[index].Child!.WaitAsync(limit, token);
+    }
+
+    /// <summary>The deliveries that the cluster lists as possibly doubled, as one node says.</summary>
+    public async Task<IReadOnlyList<ListedSuspect>> SuspectsAsync(int index, CancellationToken token)
+    {
+        var answer = await TryGetAsync(index, "api/queue/suspects?limit=10000", token);
+        Assert.True(answer is { Status: HttpStatusCode.OK }, $"GET /api/queue/suspects: {answer}");
+        using var document = JsonDocument.Parse(answer.Value.Body);
+        return [.. document.RootElement.GetProperty("suspects").EnumerateArray().Select(ListedSuspect.Read)];
+    }
+
+    /// <summary>Waits until no message is queued, as these nodes say.</summary>
+    public async Task UntilQueueEmptyAsync(IEnumerable<int> nodes, TimeSpan limit, CancellationToken token)
+    {
+        foreach (var i in nodes)
+        {
+            await Deadline.UntilAsync(
+                async each => await TryGetAsync(i, "metrics", each) is { Status: HttpStatusCode.OK } metrics
+                    && metrics.Body.Split('\n').Contains("smtp_queue_size 0", StringComparer.Ordinal),
+                limit,
+                () => $"messages are still queued, says {_nodes[i].Name}.\n{Outputs}",
+                token);
+        }
     }
 
     /// <summary>What one says of the cluster; null if it does not answer.</summary>
@@ -212,7 +245,7 @@ internal sealed partial class ClusterServers : IAsyncDisposable
         }
     }
 
-    private sealed record Node(string Name, int Port, int HttpPort)
+    private sealed record Node(string Name, int Port, int HttpPort, int SmtpPort)
     {
         public ChildProcess? Child { get; set; }
     }

@@ -17,8 +17,6 @@ internal sealed class ScriptedQueue : IMessageQueue
 
     public bool IsReady { get; set; } = true;
 
-    public bool IsAlone => false;
-
     public ConcurrentQueue<QueueCommand> Proposed { get; } = new();
 
     /// <summary>Decides what becomes of a command; by default it is accepted.</summary>

@@ -1,0 +1,156 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Quorumail.Cluster;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Storage;
+
+namespace Quorumail.Server.Replication;
+
+/// <summary>
+/// Keeps bodies on several nodes' disks: while a message arrives (<see cref="Begin"/>, <see cref="KeepAsync"/>), later from
+/// this node's disk (<see cref="CopyAsync"/>), and back from another's (<see cref="FetchAsync"/>).
+/// </summary>
+internal sealed partial class BodyReplicas(Database database, IPeers peers, Func<QueueMembers?> members, TimeProvider time, ILogger log)
+{
+    private static readonly TimeSpan AgainPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan FetchTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly ConcurrentDictionary<ClusterPeer, PeerCopier> _copiers = new();
+
+    /// <summary>This node's disk.</summary>
+    public BodyHolder Self => peers.Self;
+
+    /// <summary>Begins the copies of a body that is being received: to one node more than must have it.</summary>
+    public BodyCopies Begin(QueueId id)
+    {
+        var needed = (members()?.MinCopies ?? 1) - 1;
+        return needed == 0 ? new BodyCopies(id, [], 0) : new BodyCopies(id, [.. Candidates(id).Take(needed + 1)], needed);
+    }
+
+    /// <summary>
+    /// Waits until a body that this node's journal has is on enough disks, its own among them. Where copies fail others are
+    /// made, until the token ends it.
+    /// </summary>
+    /// <param name="copies">From <see cref="Begin"/>, the head added.</param>
+    /// <param name="local">Ends when this node's disk has it.</param>
+    /// <param name="token">Bounds the waiting.</param>
+    /// <returns>Who has it, this node first.</returns>
+    /// <exception cref="StorageException">This node's disk has failed.</exception>
+    public async ValueTask<IReadOnlyList<BodyHolder>> KeepAsync(BodyCopies copies, ValueTask local, CancellationToken token)
+    {
+        await local;
+        if (await copies.EnoughAsync(token))
+        {
+            return [Self, .. copies.Holders];
+        }
+
+        HashSet<BodyHolder> holders = [Self, .. copies.Holders];
+        LogAgain(log, copies.Id, copies.Needed + 1 - holders.Count);
+        while (true)
+        {
+            var minCopies = members()?.MinCopies ?? 1;
+            foreach (var copier in Candidates(copies.Id))
+            {
+                if (holders.Count < minCopies && !holders.Contains(BodyCopies.HolderOf(copier.Peer)) && await CopyAsync(copies.Id, copier.Peer, token))
+                {
+                    holders.Add(BodyCopies.HolderOf(copier.Peer));
+                }
+            }
+
+            if (holders.Count >= minCopies)
+            {
+                return [Self, .. holders.Where(holder => holder != Self)];
+            }
+
+            await Task.Delay(AgainPause, time, token);
+        }
+    }
+
+    /// <summary>Copies a body from this node's disk to another; false if it is not there, or the other does not take it.</summary>
+    public async ValueTask<bool> CopyAsync(QueueId id, ClusterPeer target, CancellationToken token)
+    {
+        BodyCopies copies = new(id, [CopierOf(target)], 1, isAgain: true);
+        try
+        {
+            return await BodyRecords.ReadAsync(
+                database,
+                id,
+                async (number, record) =>
+                {
+                    await (number == BodyFrame.Head ? copies.SettleAsync(token) : copies.PaceAsync(token));
+                    copies.Add(number, record.Span);
+                    return copies.CanBeEnough;
+                })
+                && await copies.EnoughAsync(token);
+        }
+        catch (StorageException damaged)
+        {
+            LogNotCopied(log, id, target.NodeId, damaged.Message);
+            return false;
+        }
+    }
+
+    /// <summary>Brings a body from another disk to this node's, in place of whatever is there; false if nobody has it whole.</summary>
+    public async Task<bool> FetchAsync(QueuedMessage message, CancellationToken token)
+    {
+        foreach (var holder in message.Holders.Where(holder => holder != Self && peers.Reachable.Any(peer => BodyCopies.HolderOf(peer) == holder)))
+        {
+            using CancellationTokenSource late = new(FetchTimeout, time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, token);
+            try
+            {
+                await BodyRecords.ReplaceAsync(
+                    database,
+                    message.Id,
+                    message.Size,
+                    message.BodyHash,
+                    number =>
+                    {
+                        late.CancelAfter(FetchTimeout);
+                        return FetchAsync(holder, message.Id, number, either.Token);
+                    },
+                    token);
+                LogFetched(log, message.Id, holder.Node);
+                return true;
+            }
+            catch (Exception failed) when (failed is IOException or StorageException || (failed is OperationCanceledException && !token.IsCancellationRequested))
+            {
+                LogNotFetched(log, message.Id, holder.Node, failed.Message);
+            }
+        }
+
+        return false;
+    }
+
+    private async Task<ReadOnlyMemory<byte>> FetchAsync(BodyHolder holder, QueueId id, uint number, CancellationToken token)
+    {
+        var answer = await peers.AskAsync(holder.Node, BodyFrame.FetchOf((int)holder.Incarnation, id, number), token);
+        return answer.Length > 1 && answer.Span[0] == 1 ? answer[1..] : throw new BodyMissingException(id, $"{holder.Node} does not have it");
+    }
+
+    // Members that can be reached, the one that the body belongs to most first.
+    private IEnumerable<PeerCopier> Candidates(QueueId id)
+    {
+        var reachable = peers.Reachable;
+        return (members()?.Order(id) ?? [])
+            .Where(node => !node.IsDraining && !string.Equals(node.Name, Self.Node, StringComparison.Ordinal))
+            .Select(node => new ClusterPeer(node.Name, (int)node.Incarnation))
+            .Where(reachable.Contains)
+            .Select(CopierOf);
+    }
+
+    private PeerCopier CopierOf(ClusterPeer peer) => _copiers.GetOrAdd(peer, static (peer, peers) => new PeerCopier(peer, peers), peers);
+
+    [LoggerMessage(1, LogLevel.Warning, "the body of {Id} is on {Missing} disks too few; it is copied again")]
+    private static partial void LogAgain(ILogger log, QueueId id, int missing);
+
+    [LoggerMessage(2, LogLevel.Error, "the body of {Id} can't be copied to {NodeId}: {Reason}")]
+    private static partial void LogNotCopied(ILogger log, QueueId id, string nodeId, string reason);
+
+    [LoggerMessage(3, LogLevel.Information, "the body of {Id} was fetched from {NodeId}")]
+    private static partial void LogFetched(ILogger log, QueueId id, string nodeId);
+
+    [LoggerMessage(4, LogLevel.Warning, "the body of {Id} can't be fetched from {NodeId}: {Reason}")]
+    private static partial void LogNotFetched(ILogger log, QueueId id, string nodeId, string reason);
+}

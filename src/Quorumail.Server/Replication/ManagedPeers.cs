@@ -1,0 +1,18 @@
+using Quorumail.Cluster;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Server.Replication;
+
+/// <summary>The other nodes over the cluster port.</summary>
+internal sealed class ManagedPeers(string nodeId) : IPeers
+{
+    /// <summary>The cluster; set before bodies come.</summary>
+    public ClusterManager? Manager { get; set; }
+
+    public BodyHolder Self => new(nodeId, Manager?.Node?.Incarnation ?? 0);
+
+    public IReadOnlyList<ClusterPeer> Reachable => Manager?.Reachable ?? [];
+
+    public Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, ReadOnlyMemory<byte> question, CancellationToken token) =>
+        Manager?.AskAsync(nodeId, question, token) ?? Task.FromException<ReadOnlyMemory<byte>>(new IOException("The cluster is not running."));
+}
