@@ -36,11 +36,14 @@ public sealed class Route
     /// <summary>Root directory for <see cref="RouteTransport.Maildir"/>.</summary>
     public string Path { get; init; } = "";
 
+    /// <summary>Whether all nodes that may deliver see the same files under <see cref="Path"/>.</summary>
+    public bool IsShared { get; init; } = true;
+
     /// <summary>
     /// Whether delivering the same message twice leaves one copy, so that no accepted start is needed before it
     /// (Maildir by file name, discard).
     /// </summary>
-    public bool IsIdempotent => Transport is RouteTransport.Maildir or RouteTransport.Discard;
+    public bool IsIdempotent => Transport == RouteTransport.Discard || (Transport == RouteTransport.Maildir && IsShared);
 
     public override string ToString() => Transport switch
     {

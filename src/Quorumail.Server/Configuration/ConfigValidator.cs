@@ -237,11 +237,25 @@ internal sealed class ConfigValidator(
             {
                 Report($"{name}.path", route.Path, $"means nothing to transport {transport}", "Remove it.");
             }
+
+            if (transport is "maildir" && options.Cluster.Enabled && !route.Shared && (route.Path.Length > 0 || !options.Storage.MaildirShared))
+            {
+                Report(
+                    $"{name}.shared",
+                    null,
+                    "is not said, and in a cluster each node would file mail on its own disk",
+                    "Put the directory on storage common to all nodes and write shared = true, or deliver by LMTP (transport = \"lmtp\").");
+            }
         }
     }
 
     private void CheckQueue()
     {
+        if (options.Cluster.Enabled && !options.Storage.MaildirShared && options.EffectiveLocalDomains.Any(local => !options.Routes.Any(route => route.Match == local)))
+        {
+            warnings.Add("storage.maildir_shared is not set: each node of the cluster files local mail (postmaster's, too) in Maildirs of its own; put storage.maildir_path on common storage and say maildir_shared = true, or route local domains by LMTP");
+        }
+
         if (options.Queue.DelayNoticeAfter >= options.Queue.ExpireAfter)
         {
             warnings.Add("queue.delay_notice_after is not below queue.expire_after: no delay notice will ever be sent");

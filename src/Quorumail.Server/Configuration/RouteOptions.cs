@@ -34,4 +34,7 @@ public sealed record RouteOptions
 
     /// <summary>Root directory of <c>maildir</c>. Default: that of local recipients.</summary>
     public string Path { get; init; } = "";
+
+    /// <summary>That the directory of <c>maildir</c> lies on storage common to all nodes of a cluster, which must be so.</summary>
+    public bool Shared { get; init; }
 }

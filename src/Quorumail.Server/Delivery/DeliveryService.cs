@@ -335,6 +335,17 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                 attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Delivered, "discarded", "2.0.0", "discard", DeliveryHandover.Final));
                 return null;
             case RouteTransport.Maildir:
+                if (attempt.NeedsStart)
+                {
+                    // Another node that took over would file a second copy, on its own disk.
+                    start.Begin(_abort.Token);
+                    if (!await start.PermitAsync())
+                    {
+                        attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Temporary, "the attempt could not be recorded", "4.3.0", ""));
+                        return null;
+                    }
+                }
+
                 await _maildir.DeliverAsync(attempt, _abort.Token);
                 return null;
             default:

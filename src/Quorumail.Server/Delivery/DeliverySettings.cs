@@ -80,6 +80,7 @@ internal sealed record DeliverySettings
         UserName = route.User.Length > 0 ? route.User : null,
         Password = route.Password.Length > 0 ? route.Password : null,
         Path = route.Path.Length > 0 ? route.Path : options.Storage.EffectiveMaildirPath,
+        IsShared = !options.Cluster.Enabled || route.Shared || (route.Path.Length == 0 && options.Storage.MaildirShared),
     };
 
     /// <summary>Local domains go into Maildirs unless a route says otherwise: of equal patterns the first wins.</summary>
@@ -92,6 +93,7 @@ internal sealed record DeliverySettings
                 Match = domain,
                 Transport = RouteTransport.Maildir,
                 Path = options.Storage.EffectiveMaildirPath,
+                IsShared = !options.Cluster.Enabled || options.Storage.MaildirShared,
             };
         }
 

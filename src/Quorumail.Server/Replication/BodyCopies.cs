@@ -115,7 +115,7 @@ internal sealed class BodyCopies
                     return IsEnough;
                 }
 
-                changed = NextChange();
+                changed = NextChangeAsync();
             }
 
             await changed.WaitAsync(token);
@@ -169,7 +169,7 @@ internal sealed class BodyCopies
                     return;
                 }
 
-                changed = NextChange();
+                changed = NextChangeAsync();
             }
 
             await changed.WaitAsync(token);
@@ -177,7 +177,7 @@ internal sealed class BodyCopies
     }
 
     // Under the gate. Whoever waits goes on where the answer was read.
-    private Task NextChange() => (_changed ??= new TaskCompletionSource()).Task;
+    private Task NextChangeAsync() => (_changed ??= new TaskCompletionSource()).Task;
 
     private TaskCompletionSource? TakeWaiter()
     {

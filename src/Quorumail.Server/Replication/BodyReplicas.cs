@@ -9,7 +9,7 @@ namespace Quorumail.Server.Replication;
 
 /// <summary>
 /// Keeps bodies on several nodes' disks: while a message arrives (<see cref="Begin"/>, <see cref="KeepAsync"/>), later from
-/// this node's disk (<see cref="CopyAsync"/>), and back from another's (<see cref="FetchAsync"/>).
+/// this node's disk (<see cref="CopyAsync"/>), and back from another's.
 /// </summary>
 internal sealed partial class BodyReplicas(Database database, IPeers peers, Func<QueueMembers?> members, TimeProvider time, ILogger log)
 {
@@ -108,7 +108,7 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
                     number =>
                     {
                         late.CancelAfter(FetchTimeout);
-                        return FetchAsync(holder, message.Id, number, either.Token);
+                        return FetchRecordAsync(holder, message.Id, number, either.Token);
                     },
                     token);
                 LogFetched(log, message.Id, holder.Node);
@@ -123,7 +123,7 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
         return false;
     }
 
-    private async Task<ReadOnlyMemory<byte>> FetchAsync(BodyHolder holder, QueueId id, uint number, CancellationToken token)
+    private async Task<ReadOnlyMemory<byte>> FetchRecordAsync(BodyHolder holder, QueueId id, uint number, CancellationToken token)
     {
         var answer = await peers.AskAsync(holder.Node, BodyFrame.FetchOf((int)holder.Incarnation, id, number), token);
         return answer.Length > 1 && answer.Span[0] == 1 ? answer[1..] : throw new BodyMissingException(id, $"{holder.Node} does not have it");

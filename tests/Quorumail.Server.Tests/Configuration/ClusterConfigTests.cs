@@ -69,7 +69,7 @@ public sealed class ClusterConfigTests : IDisposable
     public void On_one_machine_nobody_needs_a_token(string toml)
     {
         Assert.Empty(Problems("enabled = true\n" + toml));
-        Assert.Empty(Load("enabled = true\n" + toml).Warnings);
+        Assert.DoesNotContain(Load("enabled = true\n" + toml).Warnings, warning => warning.StartsWith("cluster.", StringComparison.Ordinal));
     }
 
     [Theory]
@@ -160,5 +160,18 @@ public sealed class ClusterConfigTests : IDisposable
         using var certificate = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
         File.WriteAllText(Path(name + ".pem"), certificate.ExportCertificatePem());
         File.WriteAllText(Path(name + ".key"), key.ExportPkcs8PrivateKeyPem());
+    }
+
+    [Fact]
+    public void A_Maildir_of_a_cluster_is_on_common_storage_or_an_error_that_points_to_LMTP()
+    {
+        const string Here = "enabled = true\nbind_address = \"127.0.0.1\"\n";
+        const string Route = "[[routes]]\nmatch = \"example.org\"\ntransport = \"maildir\"\n";
+        var problem = Assert.Single(Problems(Here + Route));
+        Assert.EndsWith(".shared", problem.Key, StringComparison.Ordinal);
+        Assert.Contains("LMTP", problem.ToString(), StringComparison.Ordinal);
+        Assert.Empty(Problems(Here + Route + "shared = true\n"));
+        Assert.Empty(Problems(Here + "[storage]\nmaildir_shared = true\n" + Route));
+        Assert.Empty(Problems(Route));
     }
 }
