@@ -28,6 +28,7 @@ public sealed class DeliveryScheduler
     private readonly Queue<SchedulerLane> _rotation = new();
     private readonly EntryList _deadlines = new();
     private readonly List<SchedulerEntry> _touched = [];
+    private SuspensionList _suspensions = new(new QueueLimits());
     private long _now;
     private int _active;
     private bool _deadlineTurn;
@@ -63,7 +64,9 @@ public sealed class DeliveryScheduler
         {
             var entry = _heap.Earliest?.WakeAt;
             var lane = _blocked.TryPeek(out _, out var unblockAt) ? unblockAt : (long?)null;
-            return entry is null || lane < entry ? lane ?? entry : entry;
+            var resume = _suspensions.NextExpiry;
+            var earliest = entry is null || lane < entry ? lane ?? entry : entry;
+            return resume < (earliest ?? long.MaxValue) ? resume : earliest;
         }
     }
 
@@ -90,7 +93,7 @@ public sealed class DeliveryScheduler
 
         for (var i = 0; i < message.Recipients.Count; i++)
         {
-            if (before is null || !ReferenceEquals(before.Recipients[i], message.Recipients[i]))
+            if (before is null || before.IsHeld != message.IsHeld || !ReferenceEquals(before.Recipients[i], message.Recipients[i]))
             {
                 Place(known, i, 0);
             }
@@ -113,6 +116,22 @@ public sealed class DeliveryScheduler
                 Drop(entry);
             }
         }
+    }
+
+    /// <summary>
+    /// Says which destinations and senders are suspended: for these nothing begins, and nothing expires, until they are
+    /// resumed or their time has come. Looks at all messages.
+    /// </summary>
+    public void Suspend(IEnumerable<Suspension> suspensions)
+    {
+        var before = _suspensions;
+        _suspensions = new SuspensionList(new QueueLimits());
+        foreach (var suspension in suspensions)
+        {
+            _suspensions.Set(suspension);
+        }
+
+        PlaceCovered(before);
     }
 
     /// <summary>The next job, or null if none can be begun now.</summary>
@@ -239,7 +258,7 @@ public sealed class DeliveryScheduler
     private void Place(SchedulerMessage known, int index, long notBefore)
     {
         var recipient = known.Latest.Recipients[index];
-        var waits = recipient.IsWaiting && !known.IsHeld(index);
+        var waits = recipient.IsWaiting && !known.Latest.IsHeld && !_suspensions.Covers(known.Latest, index) && !known.IsHeld(index);
         var lane = FindLane(recipient.Envelope.Address, create: waits);
         var entry = lane is null ? null : known.Find(lane);
         if (waits && entry is null)
@@ -330,9 +349,32 @@ public sealed class DeliveryScheduler
     /// <summary>Time as far as it has come: it never falls, whatever is passed in.</summary>
     private long NotBack(long now) => _now = Math.Max(_now, now);
 
+    /// <summary>Puts those where their state asks for who are suspended, or were.</summary>
+    private void PlaceCovered(SuspensionList before)
+    {
+        foreach (var known in _messages.Values)
+        {
+            for (var i = 0; i < known.Latest.Recipients.Count; i++)
+            {
+                if (before.Covers(known.Latest, i) || _suspensions.Covers(known.Latest, i))
+                {
+                    Place(known, i, 0);
+                }
+            }
+        }
+
+        RescheduleTouched();
+    }
+
     /// <summary>Moves entries whose time has come, and lanes whose time of rest is over.</summary>
     private void Advance(long now)
     {
+        if (_suspensions.NextExpiry <= now)
+        {
+            var before = _suspensions;
+            Suspend([.. before.All.Where(s => s.IsInForce(now))]);
+        }
+
         while (_blocked.TryPeek(out var lane, out var unblockAt) && unblockAt <= now)
         {
             _blocked.Dequeue();

@@ -29,4 +29,10 @@ public enum ApplyStatus
 
     /// <summary>Too few disks of present members hold the message, or its owner is no member; its body is released.</summary>
     TooFewCopies = 7,
+
+    /// <summary>An operator holds the message: no attempt may begin.</summary>
+    Held = 8,
+
+    /// <summary>The sender, or the destination of a recipient, is suspended: no attempt may begin.</summary>
+    Suspended = 9,
 }

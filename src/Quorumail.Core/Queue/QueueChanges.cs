@@ -53,6 +53,21 @@ public sealed class QueueChanges
     /// <summary>Epochs of placements to delete: no record needs them any more once <see cref="Renewed"/> is persisted.</summary>
     public List<long> PlacementsDropped { get; } = [];
 
+    /// <summary>Suspensions to put under scope and name, or, with null, to delete. The last entry of a name holds.</summary>
+    public List<(SuspensionScope Scope, string Name, Suspension? Suspension)> Suspensions { get; } = [];
+
+    /// <summary>Removed messages to list.</summary>
+    public List<Removal> Removals { get; } = [];
+
+    /// <summary>Sequences of removed messages to list no more; may name one that <see cref="Removals"/> adds.</summary>
+    public List<long> RemovalsDropped { get; } = [];
+
+    /// <summary>How many messages the last <see cref="AdministerCommand"/> has changed.</summary>
+    public int Matched { get; internal set; }
+
+    /// <summary>Whether there were more than its limit.</summary>
+    public bool HasMore { get; internal set; }
+
     /// <summary>The members have changed: persist <see cref="QueueState.Members"/> as it stands after the last command.</summary>
     public bool MembersChanged { get; internal set; }
 
@@ -64,7 +79,8 @@ public sealed class QueueChanges
         Messages.Count == 0 && ReleasedBodies.Count == 0 && SuspectsListed.Count == 0 && SuspectsDropped.Count == 0
         && TombstonesSet.Count == 0 && TombstonesForgotten.Count == 0 && OwnerEpochs.Count == 0
         && Finished.Count == 0 && Moved.Count == 0 && Renewed.Count == 0 && Placements.Count == 0
-        && PlacementsDropped.Count == 0 && !MembersChanged && !MarksChanged;
+        && PlacementsDropped.Count == 0 && Suspensions.Count == 0 && Removals.Count == 0
+        && RemovalsDropped.Count == 0 && !MembersChanged && !MarksChanged;
 
     /// <summary>Empties all lists and keeps their memory, unless it is much.</summary>
     public void Clear()
@@ -86,6 +102,11 @@ public sealed class QueueChanges
         Renewed.Clear();
         Placements.Clear();
         PlacementsDropped.Clear();
+        Suspensions.Clear();
+        Removals.Clear();
+        RemovalsDropped.Clear();
+        Matched = 0;
+        HasMore = false;
         MembersChanged = false;
         MarksChanged = false;
     }

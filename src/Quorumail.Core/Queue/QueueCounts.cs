@@ -7,6 +7,9 @@ namespace Quorumail.Core.Queue;
 /// <param name="Octets">Octets of all queued bodies.</param>
 public readonly record struct QueueCounts(int Queued, int Attempting, int Deferred, long Octets)
 {
+    /// <summary>Held by an operator; these count nowhere else, unless an attempt is open.</summary>
+    public int Held { get; init; }
+
     /// <summary>All messages.</summary>
-    public int Total => Queued + Attempting + Deferred;
+    public int Total => Queued + Attempting + Deferred + Held;
 }

@@ -29,6 +29,12 @@ public sealed record QueueLimits
     /// <summary>Members of a cluster. 64: far more than make sense.</summary>
     public int MaxNodes { get; init; } = 64;
 
+    /// <summary>Suspensions in force at once. 10 000.</summary>
+    public int MaxSuspensions { get; init; } = 10_000;
+
+    /// <summary>Removed messages listed at once; the oldest go first. 10 000, about 2 MB.</summary>
+    public int MaxRemovals { get; init; } = 10_000;
+
     /// <summary>Messages that one command may change by name or filter. 10 000.</summary>
     public int MaxBatch { get; init; } = 10_000;
 

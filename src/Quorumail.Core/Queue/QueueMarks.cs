@@ -19,6 +19,9 @@ public readonly record struct QueueMarks(
     /// <summary>Milliseconds of the latest id that was finished and is no longer remembered; -1 before the first.</summary>
     public long FinishedFloor { get; init; } = -1;
 
+    /// <summary>Sequence of the next message that an operator removes.</summary>
+    public long NextRemoval { get; init; } = 0;
+
     /// <summary>Of a new queue.</summary>
     public static QueueMarks Initial { get; } = new(0, 0, 0, -1, 0);
 }

@@ -19,6 +19,12 @@ public sealed record QueueRecords(
     /// <summary>Null for a queue that was never told its members.</summary>
     public QueueMembers? Members { get; init; }
 
+    /// <summary>Any order.</summary>
+    public IEnumerable<Suspension> Suspensions { get; init; } = [];
+
+    /// <summary>In order of their sequence.</summary>
+    public IEnumerable<Removal> Removals { get; init; } = [];
+
     /// <summary>In order of their epoch; read before the messages. None in a snapshot, whose messages are as they stand.</summary>
     public IEnumerable<Placement> Placements { get; init; } = [];
 }

@@ -22,12 +22,22 @@ public sealed partial class QueueState
             return ApplyStatus.StaleEpoch;
         }
 
+        if (message.IsHeld)
+        {
+            return ApplyStatus.Held;
+        }
+
         var recipients = ToArray(message.Recipients);
         foreach (var index in command.Recipients)
         {
             if ((uint)index >= (uint)recipients.Length)
             {
                 return ApplyStatus.Invalid;
+            }
+
+            if (IsSuspended(message, index))
+            {
+                return ApplyStatus.Suspended;
             }
 
             // A recipient named twice fails here the second time.

@@ -23,27 +23,16 @@ public sealed partial class QueueState
             return [];
         }
 
-        // The oldest so far, the youngest of them on top.
-        var found = new PriorityQueue<QueuedMessage, QueueId>(Comparer<QueueId>.Create(static (left, right) => right.CompareTo(left)));
+        var oldest = new OldestMessages(limit);
         foreach (var message in _messages.Values)
         {
-            if (!(message.Id <= after) && ViewOf(message.Holders, members).Copies < members.MinCopies)
+            if (!(message.Id <= after) && members.CopiesOf(message.Holders) < members.MinCopies)
             {
-                found.Enqueue(message, message.Id);
-                if (found.Count > limit)
-                {
-                    found.Dequeue();
-                }
+                oldest.Add(message);
             }
         }
 
-        var page = new QueuedMessage[found.Count];
-        for (var i = page.Length - 1; i >= 0; i--)
-        {
-            page[i] = found.Dequeue();
-        }
-
-        return page;
+        return oldest.ToList();
     }
 
     private ApplyStatus ApplyHoldersChanged(HoldersChangedCommand command, QueueChanges changes)

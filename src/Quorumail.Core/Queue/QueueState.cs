@@ -37,6 +37,7 @@ public sealed partial class QueueState
         _suspects = new SuspectList(_limits);
         _tombstones = new TombstoneList(_limits);
         _finished = new FinishedRing(_limits);
+        _suspensions = new SuspensionList(_limits);
         _sharedHolders = new SharedHolders(_shared);
     }
 
@@ -44,7 +45,7 @@ public sealed partial class QueueState
     public int Count => _messages.Count;
 
     /// <summary>How many messages stand where.</summary>
-    public QueueCounts Counts => new(_queuedCount, _attempting.Count, _deferredCount, _octets);
+    public QueueCounts Counts => new(_queuedCount, _attempting.Count, _deferredCount, _octets) { Held = _heldCount };
 
     /// <summary>All messages, in no particular order.</summary>
     public IReadOnlyCollection<QueuedMessage> Messages => _messages.Values;
@@ -100,6 +101,16 @@ public sealed partial class QueueState
             state._finished.Restore(finished);
         }
 
+        foreach (var suspension in records.Suspensions)
+        {
+            state._suspensions.Set(suspension);
+        }
+
+        foreach (var removal in records.Removals)
+        {
+            state._removals.Enqueue(removal);
+        }
+
         state._placements.AddRange(records.Placements);
         var views = state._placements.Select(_ => new Dictionary<object, HolderView>(ReferenceEqualityComparer.Instance)).ToArray();
         foreach (var record in records.Messages)
@@ -140,6 +151,7 @@ public sealed partial class QueueState
         _suspects.Expire(stamp, changes);
         _tombstones.Expire(stamp, ref _marks, changes);
         RenewMoved(stamp, changes);
+        ExpireSuspensions(stamp, changes);
         return command switch
         {
             EnqueueCommand enqueue => ApplyEnqueue(enqueue, stamp, changes),
@@ -155,6 +167,9 @@ public sealed partial class QueueState
             NodeUpCommand up => ApplyNodeUp(up, stamp, changes),
             NodeDrainingCommand draining => ApplyNodeDraining(draining, stamp, changes),
             HoldersChangedCommand holders => ApplyHoldersChanged(holders, changes),
+            AdministerCommand administer => ApplyAdminister(administer, stamp, changes),
+            SuspendCommand suspend => ApplySuspend(suspend, stamp, changes),
+            ResumeCommand resume => ApplyResume(resume, changes),
             _ => ApplyStatus.Invalid,
         };
     }
@@ -199,19 +214,21 @@ public sealed partial class QueueState
         _octets += sign * message.Size;
         CountOwner(message.Owner, sign);
         CountCopies(message, sign);
-        var attempted = false;
-        foreach (var recipient in message.Recipients)
+        switch (message.State)
         {
-            if (recipient.OpenAttempt > 0)
-            {
+            case MessageState.Attempting:
                 _ = sign > 0 ? _attempting.Add(message.Id) : _attempting.Remove(message.Id);
-                return;
-            }
-
-            attempted |= recipient.Attempts > 0;
+                break;
+            case MessageState.Held:
+                _heldCount += sign;
+                break;
+            case MessageState.Deferred:
+                _deferredCount += sign;
+                break;
+            default:
+                _queuedCount += sign;
+                break;
         }
-
-        _ = attempted ? _deferredCount += sign : _queuedCount += sign;
     }
 
     private void List(

@@ -34,6 +34,29 @@ public sealed record QueuedMessage(
     /// <summary>The latest epoch given when the message last changed: what it has not seen are the placements after it. 0 when the queue stands alone.</summary>
     public long Placed { get; init; }
 
+    /// <summary>An operator holds it back: no attempt begins.</summary>
+    public bool IsHeld { get; init; }
+
+    /// <summary>Where it stands.</summary>
+    public MessageState State
+    {
+        get
+        {
+            var attempted = false;
+            for (var i = 0; i < Recipients.Count; i++)
+            {
+                if (Recipients[i].OpenAttempt > 0)
+                {
+                    return MessageState.Attempting;
+                }
+
+                attempted |= Recipients[i].Attempts > 0;
+            }
+
+            return IsHeld ? MessageState.Held : attempted ? MessageState.Deferred : MessageState.Queued;
+        }
+    }
+
     /// <summary>Whether its owner has an attempt under way.</summary>
     public bool IsAttempting
     {

@@ -146,7 +146,11 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                 {
                     for (var i = 0; i < ChangesAtOnce && changes.TryRead(out var change); i++)
                     {
-                        if (change.Message is { } message)
+                        if (change.SuspensionsChanged)
+                        {
+                            _scheduler.Suspend(_queue.Suspensions);
+                        }
+                        else if (change.Message is { } message)
                         {
                             _scheduler.Observe(message);
                         }

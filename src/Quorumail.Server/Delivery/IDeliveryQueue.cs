@@ -21,6 +21,9 @@ internal interface IDeliveryQueue
     /// <summary>Whether proposals can commit now.</summary>
     bool IsReady { get; }
 
+    /// <summary>Destinations and senders for which nothing may begin.</summary>
+    IReadOnlyList<Suspension> Suspensions { get; }
+
     /// <summary>The message as it stands, or null if it has left the queue.</summary>
     QueuedMessage? Find(QueueId id);
 

@@ -20,6 +20,8 @@ internal sealed class LocalDeliveryQueue(MailQueue queue) : IDeliveryQueue
 
     public bool IsReady => queue.IsReady;
 
+    public IReadOnlyList<Suspension> Suspensions => queue.Suspensions;
+
     public QueuedMessage? Find(QueueId id) => queue.TryGet(id, out var message) ? message : null;
 
     public async ValueTask<ApplyStatus?> ProposeAsync(QueueCommand command, CancellationToken token)

@@ -175,8 +175,8 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
             return new QueueProposal(result.Outcome, default, result.Reason);
         }
 
-        return result.Value.Length == 1
-            ? new QueueProposal(ProposalOutcome.Applied, (ApplyStatus)result.Value.Span[0])
+        return QueueAnswer.Decode(result.Value.Span) is { } answer
+            ? new QueueProposal(ProposalOutcome.Applied, answer.Status) { Matched = answer.Matched, HasMore = answer.HasMore }
             : new QueueProposal(ProposalOutcome.Unknown, default, "the log has no answer of the queue any more");
     }
 
@@ -222,6 +222,19 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 
     /// <summary>Up to <paramref name="limit"/> messages, in no particular order.</summary>
     public IReadOnlyList<QueuedMessage> Messages(int limit) => _state.Messages(limit);
+
+    /// <summary>Messages that a selection means, after an id, oldest first: a page of a list.</summary>
+    public IReadOnlyList<QueuedMessage> Select(QueueSelection selection, QueueId? after, int limit) =>
+        _state.Select(selection, after, limit, ClusterTime);
+
+    /// <summary>The domains for which the most messages wait, these first.</summary>
+    public IReadOnlyList<DomainCounts> CountsByDomain(int limit) => _state.CountsByDomain(limit);
+
+    /// <summary>Destinations and senders for which nothing may begin.</summary>
+    public IReadOnlyList<Suspension> Suspensions => _state.Suspensions;
+
+    /// <summary>Up to <paramref name="limit"/> of the latest messages that operators have removed, oldest first.</summary>
+    public IReadOnlyList<Removal> Removals(int limit) => _state.Removals(limit);
 
     /// <summary>Up to <paramref name="limit"/> suspects, oldest first.</summary>
     public IReadOnlyList<Suspect> Suspects(int limit) => _state.Suspects(limit);

@@ -36,6 +36,13 @@ internal sealed class PendingChanges
     /// <summary>Epochs of placements whose records are to be deleted.</summary>
     public List<long> PlacementsDropped { get; } = [];
 
+    /// <summary>By scope and name; null: the record is to be deleted.</summary>
+    public Dictionary<(SuspensionScope Scope, string Name), Suspension?> Suspensions { get; } = [];
+
+    public List<Removal> Removals { get; } = [];
+
+    public List<long> RemovalsDropped { get; } = [];
+
     /// <summary>The members, if they have changed.</summary>
     public QueueMembers? Members { get; private set; }
 
@@ -45,7 +52,7 @@ internal sealed class PendingChanges
     /// <summary>Number of changes.</summary>
     public int Count => Messages.Count + Bodies.Count + SuspectsListed.Count + SuspectsDropped.Count
         + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + Finished.Count + Placements.Count
-        + PlacementsDropped.Count + (Members is null ? 0 : 1) + (Marks is null ? 0 : 1);
+        + PlacementsDropped.Count + Suspensions.Count + Removals.Count + RemovalsDropped.Count + (Members is null ? 0 : 1) + (Marks is null ? 0 : 1);
 
     /// <summary>Adds what one command has changed.</summary>
     /// <param name="changes">As collected by <see cref="QueueState.Apply"/> for this command alone.</param>
@@ -107,6 +114,7 @@ internal sealed class PendingChanges
             PlacementsDropped.Add(epoch);
         }
 
+        AddAdministration(changes);
         if (changes.MembersChanged)
         {
             Members = state.Members;
@@ -131,8 +139,22 @@ internal sealed class PendingChanges
         Finished.Clear();
         Placements.Clear();
         PlacementsDropped.Clear();
+        Suspensions.Clear();
+        Removals.Clear();
+        RemovalsDropped.Clear();
         Members = null;
         Marks = null;
+    }
+
+    private void AddAdministration(QueueChanges changes)
+    {
+        foreach (var (scope, name, suspension) in changes.Suspensions)
+        {
+            Suspensions[(scope, name)] = suspension;
+        }
+
+        Removals.AddRange(changes.Removals);
+        RemovalsDropped.AddRange(changes.RemovalsDropped);
     }
 
     /// <summary>A message as it is to be stored.</summary>

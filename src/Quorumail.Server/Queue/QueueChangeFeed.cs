@@ -17,6 +17,7 @@ internal sealed class QueueChangeFeed : ChannelReader<QueueChange>
     private readonly Lock _gate = new();
     private readonly Queue<QueueId> _order = new();
     private readonly Dictionary<QueueId, QueuedMessage?> _changed = [];
+    private bool _suspensionsChanged;
     private readonly Channel<bool> _signal = Channel.CreateBounded<bool>(
         new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
@@ -28,7 +29,7 @@ internal sealed class QueueChangeFeed : ChannelReader<QueueChange>
         {
             lock (_gate)
             {
-                return _order.Count;
+                return _order.Count + (_suspensionsChanged ? 1 : 0);
             }
         }
     }
@@ -39,6 +40,13 @@ internal sealed class QueueChangeFeed : ChannelReader<QueueChange>
     {
         lock (_gate)
         {
+            if (_suspensionsChanged)
+            {
+                _suspensionsChanged = false;
+                item = new QueueChange(default, null) { SuspensionsChanged = true };
+                return true;
+            }
+
             if (!_order.TryDequeue(out var id))
             {
                 item = default;
@@ -92,6 +100,16 @@ internal sealed class QueueChangeFeed : ChannelReader<QueueChange>
         {
             _signal.Writer.TryWrite(true);
         }
+    }
+
+    internal void PutSuspensions()
+    {
+        lock (_gate)
+        {
+            _suspensionsChanged = true;
+        }
+
+        _signal.Writer.TryWrite(true);
     }
 
     /// <summary>No more changes will come; what is there can still be read.</summary>

@@ -9,6 +9,12 @@ namespace Quorumail.Server.Queue;
 /// <param name="Reason">For the operator, unless applied.</param>
 public readonly record struct QueueProposal(ProposalOutcome Outcome, ApplyStatus Status, string? Reason = null)
 {
+    /// <summary>Messages that an operator's command has changed.</summary>
+    public int Matched { get; init; }
+
+    /// <summary>There were more than the command's limit: repeated, it goes on with them.</summary>
+    public bool HasMore { get; init; }
+
     /// <summary>Committed, and Apply did what the command asks.</summary>
     public bool IsAccepted => Outcome == ProposalOutcome.Applied && Status == ApplyStatus.Accepted;
 }

@@ -24,9 +24,10 @@ internal sealed class QueueRecordStore
     private const byte FinishedKind = 6;
     private const byte MembersKind = 7;
     private const byte PlacementKind = 8;
+    private const byte SuspensionKind = 9;
+    private const byte RemovalKind = 10;
     private const int HeadLength = 1 + sizeof(uint) + sizeof(long);
     private const byte HeadVersion = 1;
-    private const int OwnerBytesMax = 4 * 1024;
 
     private static readonly byte[] HeadKey = "queue-head"u8.ToArray();
 
@@ -62,6 +63,8 @@ internal sealed class QueueRecordStore
             {
                 Finished = Read(FinishedKind, QueueEncoding.DecodeFinished).OrderBy(f => f.Sequence),
                 Members = Read(MembersKind, QueueEncoding.DecodeMembers).SingleOrDefault(),
+                Suspensions = Read(SuspensionKind, QueueEncoding.DecodeSuspension),
+                Removals = Read(RemovalKind, QueueEncoding.DecodeRemoval),
                 Placements = Read(PlacementKind, QueueEncoding.DecodePlacement),
             });
             return (state, applied);
@@ -133,6 +136,29 @@ internal sealed class QueueRecordStore
             batch.Delete(family, SequenceKey(Generation, PlacementKind, epoch, key));
         }
 
+        foreach (var ((scope, name), suspension) in changes.Suspensions)
+        {
+            var named = NamedKey(Generation, SuspensionKind, (char)scope + name);
+            if (suspension is null)
+            {
+                batch.Delete(family, named);
+            }
+            else
+            {
+                batch.Put(family, named, QueueEncoding.Encode(suspension));
+            }
+        }
+
+        foreach (var removal in changes.Removals)
+        {
+            batch.Put(family, SequenceKey(Generation, RemovalKind, removal.Sequence, key), QueueEncoding.Encode(removal));
+        }
+
+        foreach (var sequence in changes.RemovalsDropped)
+        {
+            batch.Delete(family, SequenceKey(Generation, RemovalKind, sequence, key));
+        }
+
         if (changes.Members is { } members)
         {
             WritePrefix(Generation, MembersKind, key);
@@ -187,6 +213,14 @@ internal sealed class QueueRecordStore
             case KeyValuePair<string, long> ownerEpoch:
                 PutOwnerEpoch(batch, next, ownerEpoch);
                 break;
+            case Suspension suspension:
+                batch.Put(
+                    _database.Queue, NamedKey(next, SuspensionKind, (char)suspension.Scope + suspension.Name), QueueEncoding.Encode(suspension));
+                break;
+            case Removal removal:
+                key = SequenceKey(next, RemovalKind, removal.Sequence, key);
+                batch.Put(_database.Queue, key, QueueEncoding.Encode(removal));
+                break;
             case QueueMembers members:
                 WritePrefix(next, MembersKind, key);
                 batch.Put(_database.Queue, key[..PrefixLength], QueueEncoding.Encode(members));
@@ -222,12 +256,15 @@ internal sealed class QueueRecordStore
         return key[..(PrefixLength + sizeof(long))];
     }
 
-    private void PutOwnerEpoch(RocksBatch batch, uint generation, KeyValuePair<string, long> ownerEpoch)
+    private void PutOwnerEpoch(RocksBatch batch, uint generation, KeyValuePair<string, long> ownerEpoch) =>
+        batch.Put(_database.Queue, NamedKey(generation, OwnerEpochKind, ownerEpoch.Key), QueueEncoding.Encode(ownerEpoch));
+
+    private static byte[] NamedKey(uint generation, byte kind, string name)
     {
-        Span<byte> key = stackalloc byte[PrefixLength + OwnerBytesMax];
-        WritePrefix(generation, OwnerEpochKind, key);
-        var length = Encoding.UTF8.GetBytes(ownerEpoch.Key, key[PrefixLength..]);
-        batch.Put(_database.Queue, key[..(PrefixLength + length)], QueueEncoding.Encode(ownerEpoch));
+        var key = new byte[PrefixLength + Encoding.UTF8.GetByteCount(name)];
+        WritePrefix(generation, kind, key);
+        Encoding.UTF8.GetBytes(name, key.AsSpan(PrefixLength));
+        return key;
     }
 
     private void WriteHead(RocksBatch batch, uint generation, long appliedIndex)

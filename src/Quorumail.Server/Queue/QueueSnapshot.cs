@@ -35,6 +35,16 @@ internal static class QueueSnapshot
             await WriteAsync(QueueSnapshotRecord.Kind.Members, QueueEncoding.Encode(members));
         }
 
+        foreach (var suspension in records.Suspensions)
+        {
+            await WriteAsync(QueueSnapshotRecord.Kind.Suspension, QueueEncoding.Encode(suspension));
+        }
+
+        foreach (var removal in records.Removals)
+        {
+            await WriteAsync(QueueSnapshotRecord.Kind.Removal, QueueEncoding.Encode(removal));
+        }
+
         foreach (var epoch in records.OwnerEpochs)
         {
             await WriteAsync(QueueSnapshotRecord.Kind.OwnerEpoch, QueueEncoding.Encode(epoch));

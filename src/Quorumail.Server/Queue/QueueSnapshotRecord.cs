@@ -16,6 +16,8 @@ internal readonly record struct QueueSnapshotRecord(QueueSnapshotRecord.Kind Is,
         End = 6,
         Finished = 7,
         Members = 8,
+        Suspension = 9,
+        Removal = 10,
     }
 
     public static QueueSnapshotRecord Decode(Kind kind, ReadOnlySpan<byte> bytes) => new(kind, kind switch
@@ -27,6 +29,8 @@ internal readonly record struct QueueSnapshotRecord(QueueSnapshotRecord.Kind Is,
         Kind.Message => QueueEncoding.DecodeMessage(bytes),
         Kind.Finished => QueueEncoding.DecodeFinished(bytes),
         Kind.Members => QueueEncoding.DecodeMembers(bytes),
+        Kind.Suspension => QueueEncoding.DecodeSuspension(bytes),
+        Kind.Removal => QueueEncoding.DecodeRemoval(bytes),
         Kind.End => QueueEncoding.DecodeEnd(bytes),
         _ => throw new InvalidDataException($"A snapshot of the queue has a record of kind {(byte)kind}, which this version does not know."),
     });

@@ -23,9 +23,6 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
 
     private const int SnapshotBatchRecords = 1000;
 
-    private static readonly ReadOnlyMemory<byte>[] Answers =
-        [.. Enum.GetValues<ApplyStatus>().Order().Select(status => new ReadOnlyMemory<byte>([(byte)status]))];
-
     private readonly Lock _gate = new();
     private readonly Database _database;
     private readonly QueueRecordStore _records;
@@ -139,6 +136,42 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
     }
 
+    /// <summary>The destinations and senders that are suspended.</summary>
+    public IReadOnlyList<Suspension> Suspensions
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _state.Suspensions];
+            }
+        }
+    }
+
+    /// <summary>Up to <paramref name="limit"/> of the latest messages that operators have removed, oldest first.</summary>
+    public Removal[] Removals(int limit)
+    {
+        lock (_gate)
+        {
+            return [.. _state.Removals.TakeLast(limit)];
+        }
+    }
+
+    /// <summary>Messages that a selection means, after an id, oldest first: a page of a list. Commands wait only while the messages are noted, not while they are looked through.</summary>
+    public IReadOnlyList<QueuedMessage> Select(QueueSelection selection, QueueId? after, int limit, long now) =>
+        QueueListing.Page(AllMessages(), selection, after, limit, now);
+
+    /// <summary>How many messages wait for each domain, those of the most messages first. Looks through all messages.</summary>
+    public IReadOnlyList<DomainCounts> CountsByDomain(int limit) => QueueListing.CountByDomain(AllMessages(), limit);
+
+    private QueuedMessage[] AllMessages()
+    {
+        lock (_gate)
+        {
+            return [.. _state.Messages];
+        }
+    }
+
     /// <summary>Number of messages that a node owns.</summary>
     public int CountOwnedBy(string node)
     {
@@ -172,6 +205,11 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         lock (_gate)
         {
             _publishes = true;
+            if (_state.Suspensions.Any())
+            {
+                Feed.PutSuspensions();
+            }
+
             foreach (var message in _state.Messages.OrderBy(message => message.Id))
             {
                 Feed.Put(message.Id, message);
@@ -193,7 +231,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         {
             for (var i = 0; i < _commands.Count; i++)
             {
-                answers[i] = Answers[(int)Apply(_commands[i], stamp)];
+                answers[i] = Apply(_commands[i], stamp);
             }
 
             Interlocked.Exchange(ref _appliedIndex, index);
@@ -228,6 +266,8 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             {
                 Finished = [.. _state.Finished],
                 Members = _state.Members,
+                Suspensions = [.. _state.Suspensions],
+                Removals = [.. _state.Removals],
             };
         }
 
@@ -280,11 +320,11 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     /// <summary>A write of what is pending when its turn comes.</summary>
     internal WriteRequest NewWrite(bool needsSync) => new StateWrite(this, needsSync);
 
-    private ApplyStatus Apply(QueueCommand? command, long stamp)
+    private ReadOnlyMemory<byte> Apply(QueueCommand? command, long stamp)
     {
         if (command is null)
         {
-            return ApplyStatus.Invalid;
+            return QueueAnswer.Encode(ApplyStatus.Invalid);
         }
 
         QueuedMessage? subject = null;
@@ -294,12 +334,20 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
 
         var status = _state.Apply(command, stamp, _changes);
+        var answer = command is AdministerCommand
+            ? new QueueAnswer(status, _changes.Matched, _changes.HasMore).Encode()
+            : QueueAnswer.Encode(status);
         if (!_changes.IsEmpty)
         {
             _pending.Add(_changes, subject, command is not (EnqueueCommand or AttemptEndedCommand), _state);
             if (_publishes)
             {
                 PublishMoves();
+                if (_changes.Suspensions.Count > 0)
+                {
+                    Feed.PutSuspensions();
+                }
+
                 foreach (var (changed, message) in _changes.Messages)
                 {
                     Feed.Put(changed, message);
@@ -309,7 +357,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             _changes.Clear();
         }
 
-        return status;
+        return answer;
     }
 
     private void PublishMoves()
@@ -393,6 +441,11 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
                 PublishChange(message.Id, message);
             }
 
+            if (_publishes)
+            {
+                Feed.PutSuspensions();
+            }
+
             // Bodies that were released but are still there must go; records of the old generation need not be written.
             gone.Bodies.AddRange(_pending.Bodies);
             _pending.Clear();
@@ -466,6 +519,8 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         private readonly List<FinishedId> _finished = [];
         private readonly List<QueuedMessage> _messages = [];
         private QueueMarks _marks = QueueMarks.Initial;
+        private readonly List<Suspension> _suspensions = [];
+        private readonly List<Removal> _removals = [];
         private QueueMembers? _members;
 
         public List<QueueSnapshotRecord> Batch { get; } = [];
@@ -495,6 +550,12 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
                 case QueueMembers members:
                     _members = members;
                     break;
+                case Suspension suspension:
+                    _suspensions.Add(suspension);
+                    break;
+                case Removal removal:
+                    _removals.Add(removal);
+                    break;
                 default:
                     return;
             }
@@ -507,6 +568,8 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             {
                 Finished = _finished,
                 Members = _members,
+                Suspensions = _suspensions,
+                Removals = _removals,
             });
     }
 }

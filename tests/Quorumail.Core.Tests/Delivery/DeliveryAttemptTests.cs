@@ -78,6 +78,25 @@ public sealed class DeliveryAttemptTests
     }
 
     [Fact]
+    public void Of_a_stale_owner_what_had_an_accepted_start_is_recorded_and_nothing_else()
+    {
+        var attempt = Attempt("a@x", "b@x");
+        attempt.Reply(1, NoSuchUser);
+        attempt.Start();
+        attempt.Started(ApplyStatus.Accepted);
+        attempt.SendDot();
+        attempt.Reply(0, Taken);
+        var whole = attempt.Conclude(_policy, Now, 0.5);
+        attempt.Record([Enqueue(Assert.Single(whole.Notices))]);
+        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(ApplyStatus.StaleEpoch));
+        var part = attempt.Conclude(_policy, Now, 0.5);
+        Assert.Empty(part.Notices);
+        Assert.Equal(0, Assert.Single(attempt.Record([]).Results).Recipient);
+        Assert.Equal(AttemptStep.RecordedInPart, attempt.Recorded(ApplyStatus.Accepted));
+        Assert.Equal(AttemptStep.Superseded, attempt.Recorded(ApplyStatus.StaleEpoch));
+    }
+
+    [Fact]
     public void A_result_is_never_recorded_without_the_notice_that_it_asks_for()
     {
         var attempt = Attempt("a@x");

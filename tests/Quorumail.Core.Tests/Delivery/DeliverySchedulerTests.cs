@@ -70,6 +70,65 @@ public sealed class DeliverySchedulerTests
     }
 
     [Fact]
+    public void A_lost_owners_recipient_is_tried_when_the_wait_for_its_result_is_over_and_not_expired_before()
+    {
+        var scheduler = Scheduler();
+        var late = Start + _retry.ExpireAfter;
+        scheduler.Observe(QueuedMessages.To("a@x").With(0, r => r with
+        {
+            State = RecipientState.OwnerLost, OpenAttempt = 1, Attempts = 1, NextAttemptAt = late + 60_000,
+        }));
+        Assert.Null(scheduler.TryTakeJob(late + 1000));
+        Assert.Equal(late + 60_000, scheduler.NextWakeAt);
+        Assert.Equal(2, scheduler.TryTakeJob(late + 60_000)!.Attempt);
+    }
+
+    [Fact]
+    public void A_message_that_comes_back_from_another_owner_is_not_held_by_an_old_job()
+    {
+        var scheduler = Scheduler();
+        var message = QueuedMessages.To("a@x");
+        scheduler.Observe(message);
+        var job = scheduler.TryTakeJob(Start)!;
+        scheduler.Completed(job, recorded: true, Start);
+        scheduler.Observe(message.With(0, r => r with
+        {
+            State = RecipientState.OwnerLost, OpenAttempt = 2, Attempts = 2, NextAttemptAt = Start + 500,
+        }));
+        Assert.Equal(3, scheduler.TryTakeJob(Start + 500)!.Attempt);
+    }
+
+    [Fact]
+    public void A_held_message_waits_until_it_is_released()
+    {
+        var scheduler = Scheduler();
+        var message = QueuedMessages.To("a@x", "b@y");
+        scheduler.Observe(message);
+        scheduler.Observe(message with { IsHeld = true });
+        Assert.Null(scheduler.TryTakeJob(Start + 10 * _retry.ExpireAfter));
+        Assert.Null(scheduler.NextWakeAt);
+        scheduler.Observe(message);
+        Assert.Equal(2, TakeAll(scheduler, Start).Count);
+    }
+
+    [Fact]
+    public void A_suspended_destination_or_sender_waits_until_it_is_resumed_or_its_time_has_come()
+    {
+        var scheduler = Scheduler();
+        var other = QueuedMessages.New(2, "c@x") with { ReversePath = "other@example.com" };
+        scheduler.Observe(QueuedMessages.To("a@x", "b@y"));
+        scheduler.Suspend([new Suspension(SuspensionScope.Destination, "x", "", Start, Start + 1000)]);
+        scheduler.Observe(other);
+        Assert.Equal([1], Assert.Single(TakeAll(scheduler, Start)).Recipients);
+        Assert.Equal(Start + 1000, scheduler.NextWakeAt);
+        scheduler.Suspend([new Suspension(SuspensionScope.Sender, "sender@EXAMPLE.com", "", Start, 0)]);
+        Assert.Equal(other.Id, Assert.Single(TakeAll(scheduler, Start)).Message.Id);
+        scheduler.Suspend([new Suspension(SuspensionScope.Destination, "x", "", Start, Start + 1000)]);
+        Assert.Null(scheduler.TryTakeJob(Start + 999));
+        Assert.Equal([0], scheduler.TryTakeJob(Start + 1000)!.Recipients);
+    }
+
+    [Fact]
     public void An_open_attempt_and_a_final_recipient_are_not_tried()
     {
         var scheduler = Scheduler();

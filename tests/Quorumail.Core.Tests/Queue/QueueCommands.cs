@@ -51,13 +51,34 @@ internal static class QueueCommands
         (2, Gen.Select(Id.Array[0, 3], Holder, Gen.Bool).Select((ids, h, added) => (QueueCommand)new HoldersChangedCommand(ids, h, added))),
         (3, Gen.Select(Id, Epoch, Attempt, Index.Array[0, 2]).Select((id, e, a, r) => (QueueCommand)new AttemptGivenUpCommand(id, e, a, r))));
 
+    private static readonly Gen<QueueSelection> Selection = Gen.Select(
+        Id.Array[0, 3], Gen.Int[0, 9], Gen.Int[0, 5], Gen.Int[0, 5], Gen.Int[0, 30]).Select((ids, which, text, state, age) => new QueueSelection
+        {
+            Ids = which < 4 ? ids : null,
+            Sender = text == 0 ? "S@x" : text == 1 ? "" : null,
+            Recipient = text == 2 ? "R1@y" : null,
+            Domain = text == 3 ? "Y" : null,
+            State = state < 4 ? (MessageState)state : null,
+            MinAge = age,
+        });
+
+    private static readonly Gen<QueueCommand> OfOperators = Gen.Frequency(
+        (6, Gen.Select(Gen.Frequency((9, Gen.Int[1, 4]), (1, Gen.Int[0, 5])), Selection, Gen.Int[0, 4]).Select((action, selection, limit) =>
+            (QueueCommand)new AdministerCommand((QueueAction)action, selection, limit, "reason"))),
+        (1, Gen.Select(Of("y", "Y.", "z", ""), Gen.Int[0, 60]).Select((domain, until) =>
+            (QueueCommand)new SuspendCommand(SuspensionScope.Destination, domain, "reason", until))),
+        (1, Gen.Select(Of("s@x", "S@X", ""), Gen.Int[0, 60]).Select((sender, until) =>
+            (QueueCommand)new SuspendCommand(SuspensionScope.Sender, sender, "reason", until))),
+        (2, Gen.Select(Of("y", "z", "s@x", ""), Gen.Bool).Select((name, isSender) =>
+            (QueueCommand)new ResumeCommand(isSender ? SuspensionScope.Sender : SuspensionScope.Destination, name))));
+
     /// <summary>Commands with the time that passes before each. No id is proposed in two Enqueues, as the log's contract has it.</summary>
     public static Gen<(QueueCommand Command, int Wait)[]> Sequence { get; } =
         SequenceOf(Any);
 
     /// <summary>The same in a cluster, whose members come and go. The epoch of a command is the message's, or one or two less.</summary>
     public static Gen<(QueueCommand Command, int Wait)[]> ClusterSequence { get; } =
-        SequenceOf(Gen.Frequency((6, Any), (2, OfNodes)));
+        SequenceOf(Gen.Frequency((12, Any), (4, OfNodes), (3, OfOperators)));
 
     /// <summary>The command with the epoch that its message has now, less what it says.</summary>
     public static QueueCommand AtEpochOf(QueueState state, QueueCommand command) => command switch

@@ -16,6 +16,8 @@ public sealed class QueueStateProperties
         MovesPerSave = 1,
         SaveInterval = 15,
         MaxPlacements = 5,
+        MaxSuspensions = 2,
+        MaxRemovals = 2,
     };
 
     [Fact]
@@ -44,8 +46,10 @@ public sealed class QueueStateProperties
             Assert.Equal(state.Count, state.Counts.Total);
             Assert.Equal(state.Messages.Count(m => m.Recipients.Any(r => r.OpenAttempt > 0)), state.Counts.Attempting);
             Assert.Equal(
-                state.Messages.Count(m => m.Recipients.All(r => r.OpenAttempt == 0) && m.Recipients.Any(r => r.Attempts > 0)),
+                state.Messages.Count(m => !m.IsHeld && m.Recipients.All(r => r.OpenAttempt == 0) && m.Recipients.Any(r => r.Attempts > 0)),
                 state.Counts.Deferred);
+            Assert.Equal(state.Messages.Count(m => m.IsHeld && m.Recipients.All(r => r.OpenAttempt == 0)), state.Counts.Held);
+            Assert.True(state.Removals.Count() <= Small.MaxRemovals && state.Suspensions.Count() <= Small.MaxSuspensions);
             Assert.True(state.SuspectCount <= Small.MaxSuspects && state.TombstoneCount <= Small.MaxTombstones);
             Assert.All(state.Messages, m => Assert.Contains(m.Recipients, r => !r.IsFinal));
             Assert.All(state.Messages.SelectMany(m => m.Recipients), r =>
@@ -65,6 +69,7 @@ public sealed class QueueStateProperties
             else
             {
                 AssertRules(command, messagesBefore, state);
+                AssertAdministered(command, messagesBefore, state, changes, stamp);
             }
 
             if (changes.IsEmpty)
@@ -117,6 +122,40 @@ public sealed class QueueStateProperties
 
         Assert.Equal(QueueStore.Dump(first), QueueStore.Dump(second));
     }, iter: 200);
+
+    private static void AssertAdministered(
+        QueueCommand command, Dictionary<QueueId, QueuedMessage> before, QueueState after, QueueChanges changes, long stamp)
+    {
+        switch (command)
+        {
+            case AttemptStartedCommand c:
+                Assert.False(before[c.Id].IsHeld);
+                Assert.All(c.Recipients, i => Assert.DoesNotContain(after.Suspensions, s => s.IsInForce(stamp)
+                    && (s.Scope == SuspensionScope.Sender ? s.Name == before[c.Id].ReversePath : s.Name == "y")));
+                break;
+            case AdministerCommand c:
+                // The oldest that match and need it, and the answer says how many and whether there are more.
+                var needy = before.Values.Where(m => c.Selection.Matches(m, stamp) && c.Action switch
+                {
+                    QueueAction.Hold => !m.IsHeld,
+                    QueueAction.Release => m.IsHeld,
+                    QueueAction.Requeue => m.Recipients.Any(r => r.State == RecipientState.Queued && r.NextAttemptAt > stamp),
+                    _ => true,
+                }).OrderBy(m => m.Id).ToList();
+                Assert.Equal((Math.Min(needy.Count, c.Limit), needy.Count > c.Limit), (changes.Matched, changes.HasMore));
+                foreach (var message in needy.Take(c.Limit))
+                {
+                    Assert.Equal(c.Action != QueueAction.Delete, after.TryGet(message.Id, out var now));
+                    Assert.True(now is null || now.IsHeld == (c.Action == QueueAction.Hold || (message.IsHeld && c.Action == QueueAction.Requeue)));
+                    Assert.True(now is not null || changes.Removals.Any(r => r.Id == message.Id));
+                    Assert.True(c.Action != QueueAction.Requeue
+                        || now!.Recipients.All(r => r.State != RecipientState.Queued || r.NextAttemptAt <= stamp));
+                }
+
+                Assert.Equal(changes.Matched, changes.Messages.Count);
+                break;
+        }
+    }
 
     private static void AssertRules(QueueCommand command, Dictionary<QueueId, QueuedMessage> before, QueueState after)
     {

@@ -12,6 +12,8 @@ internal sealed class QueueStore
     private readonly Dictionary<string, long> _epochs = new(StringComparer.Ordinal);
     private readonly Dictionary<int, FinishedId> _finished = [];
     private readonly SortedDictionary<long, Placement> _placements = [];
+    private readonly Dictionary<(SuspensionScope, string), Suspension?> _suspensions = [];
+    private readonly SortedDictionary<long, Removal> _removals = [];
     private QueueMarks _marks = QueueMarks.Initial;
     private QueueMembers? _members;
 
@@ -39,6 +41,9 @@ internal sealed class QueueStore
         changes.Placements.ForEach(p => _placements[p.Epoch] = p);
         changes.PlacementsDropped.ForEach(p => _placements.Remove(p));
         _members = changes.MembersChanged ? state.Members : _members;
+        changes.Suspensions.ForEach(s => _suspensions[(s.Scope, s.Name)] = s.Suspension);
+        changes.Removals.ForEach(r => _removals[r.Sequence] = r);
+        changes.RemovalsDropped.ForEach(r => _removals.Remove(r));
         if (changes.MarksChanged)
         {
             _marks = state.Marks;
@@ -51,6 +56,8 @@ internal sealed class QueueStore
         {
             Finished = _finished.Values.OrderBy(f => f.Sequence),
             Members = _members,
+            Suspensions = _suspensions.Values.OfType<Suspension>(),
+            Removals = _removals.Values,
             Placements = _placements.Values,
         },
         limits);
@@ -62,6 +69,7 @@ internal sealed class QueueStore
             .Concat(state.Tombstones.Select(t => t.ToString()))
             .Concat(state.OwnerEpochs.OrderBy(e => e.Key, StringComparer.Ordinal).Select(e => e.ToString()))
             .Concat(state.Finished.Select(f => f.ToString()))
+            .Concat(state.Suspensions.Select(s => s.ToString())).Concat(state.Removals.Select(r => r.ToString()))
             .Append(state.Marks.ToString()).Append(state.Counts.ToString())
             .Append(state.Members?.ToString()).Append(state.Copies.ToString()));
 }

@@ -41,6 +41,17 @@ internal sealed class ModelQueue : IDeliveryQueue
 
     public bool IsReady => true;
 
+    public IReadOnlyList<Suspension> Suspensions
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _state.Suspensions];
+            }
+        }
+    }
+
     public ConcurrentDictionary<QueueId, byte[]> Bodies => _bodies;
 
     public IReadOnlyList<Suspect> Suspects
@@ -141,6 +152,11 @@ internal sealed class ModelQueue : IDeliveryQueue
         {
             var changes = new QueueChanges();
             var status = _state.Apply(command, ClusterTime, changes);
+            if (changes.Suspensions.Count > 0)
+            {
+                _changes.Writer.TryWrite(new QueueChange(default, null) { SuspensionsChanged = true });
+            }
+
             foreach (var (id, message) in changes.Messages)
             {
                 _changes.Writer.TryWrite(new QueueChange(id, message));

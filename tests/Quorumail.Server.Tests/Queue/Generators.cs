@@ -54,7 +54,25 @@ internal static class Generators
         Gen.Select(Id.Array[0, 5], Holder, Gen.Bool, (ids, holder, added) =>
             (QueueCommand)new HoldersChangedCommand(ids, holder, added)),
         Gen.Select(Id, Gen.Long, Gen.Int, Gen.Int.Array[0, 5], (id, epoch, attempt, recipients) =>
-            (QueueCommand)new AttemptGivenUpCommand(id, epoch, attempt, recipients)));
+            (QueueCommand)new AttemptGivenUpCommand(id, epoch, attempt, recipients)),
+        Gen.Select(
+            Gen.Int[1, 4], Gen.Select(Id.Array[0, 4].Null(), Text.Null(), Text.Null(), Text.Null(), Gen.Int[-1, 3], Gen.Long), Gen.Int, Text,
+            (action, s, limit, reason) => (QueueCommand)new AdministerCommand(
+                (QueueAction)action,
+                new QueueSelection
+                {
+                    Ids = s.Item1,
+                    Sender = s.Item2,
+                    Recipient = s.Item3,
+                    Domain = s.Item4,
+                    State = s.Item5 < 0 ? null : (MessageState)s.Item5,
+                    MinAge = s.Item6,
+                },
+                limit,
+                reason)),
+        Gen.Select(Gen.Int[1, 2], Text, Text, Gen.Long, (scope, name, reason, expiresAt) =>
+            (QueueCommand)new SuspendCommand((SuspensionScope)scope, name, reason, expiresAt)),
+        Gen.Select(Gen.Int[1, 2], Text, (scope, name) => (QueueCommand)new ResumeCommand((SuspensionScope)scope, name)));
 
     public static readonly Gen<QueueMembers> Members = Gen.Select(
         Gen.Long, Gen.Int, Gen.Long,
@@ -70,10 +88,12 @@ internal static class Generators
         Gen.Long,
         Gen.Long,
         Gen.OneOf(Gen.Const(0L), Gen.Long),
-        (e, recipients, epoch, at, placed) => new QueuedMessage(
+        Gen.Bool,
+        (e, recipients, epoch, at, placed, held) => new QueuedMessage(
             e.Id, e.Envelope.ReversePath, e.Envelope.Return, e.Envelope.EnvelopeId, recipients, e.Size, e.Traits,
             e.BodyHash, e.Holders, e.Owner, epoch, at, e.Tenant)
         {
             Placed = placed,
+            IsHeld = held,
         });
 }

@@ -22,7 +22,7 @@ public sealed class QueueEncodingTests
         {
             var suspect = new ListedSuspect(number, new Suspect(id, text, reason, (SuspectReason)reason, number, text));
             var tombstone = new Tombstone(number, id, number);
-            var marks = new QueueMarks(number, number + 1, number + 2, -1, 7) { NextFinished = number, FinishedFloor = -1 };
+            var marks = new QueueMarks(number, number + 1, number + 2, -1, 7) { NextFinished = number, FinishedFloor = -1, NextRemoval = number };
             var finished = new FinishedId(number, 5, id);
             return QueueEncoding.DecodeSuspect(QueueEncoding.Encode(suspect)) == suspect
                 && QueueEncoding.DecodeFinished(QueueEncoding.Encode(finished)) == finished
@@ -36,6 +36,16 @@ public sealed class QueueEncodingTests
     public void Members_and_placements_round_trip() => Gen.Select(Generators.Members, Gen.Long).Sample((members, epoch) =>
         QueueEncoding.DecodeMembers(QueueEncoding.Encode(members)).Equals(members)
         && QueueEncoding.DecodePlacement(QueueEncoding.Encode(new Placement(epoch, members))) == new Placement(epoch, members));
+
+    [Fact]
+    public void Suspensions_and_removals_round_trip() => Gen.Select(
+        Generators.Id, Generators.Text, Gen.Long, Gen.Int).Sample((id, text, number, count) =>
+        {
+            var suspension = new Suspension(SuspensionScope.Sender, text, text, number, -number);
+            var removal = new Removal(number, id, text, count, -count, number, text);
+            return QueueEncoding.DecodeSuspension(QueueEncoding.Encode(suspension)) == suspension
+                && QueueEncoding.DecodeRemoval(QueueEncoding.Encode(removal)) == removal;
+        });
 
     [Fact]
     public void What_the_first_version_could_say_is_said_as_it_did()
@@ -69,7 +79,8 @@ public sealed class QueueEncodingTests
     [Fact]
     public void What_an_older_program_would_misunderstand_says_so() => Generators.Command.Sample(command =>
         QueueEncoding.Encode(command)[0] == (command is NodesChangedCommand or NodeDownCommand or NodeUpCommand
-            or NodeDrainingCommand or HoldersChangedCommand or AttemptGivenUpCommand ? 2 : 1));
+            or NodeDrainingCommand or HoldersChangedCommand or AttemptGivenUpCommand or AdministerCommand or SuspendCommand
+            or ResumeCommand ? 2 : 1));
 
     [Fact]
     public void Fields_of_a_later_version_are_skipped() => Generators.Command.Sample(command =>

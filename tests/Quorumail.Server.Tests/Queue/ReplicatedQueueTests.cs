@@ -42,7 +42,13 @@ public sealed class ReplicatedQueueTests
         (1, Gen.Select(FewOwners, Gen.Long[0, 3], (owner, life) => (QueueCommand)new NodeUpCommand(owner, 1, life))),
         (1, Gen.Select(FewOwners, Gen.Bool, (owner, draining) => (QueueCommand)new NodeDrainingCommand(owner, draining))),
         (1, Gen.Select(FewIds.Array[1, 3], Gen.Bool, (ids, added) =>
-            (QueueCommand)new HoldersChangedCommand(ids, new BodyHolder("n3", 1), added))));
+            (QueueCommand)new HoldersChangedCommand(ids, new BodyHolder("n3", 1), added))),
+        (2, Gen.Select(Gen.Int[1, 4], Gen.Int[1, 3], Gen.Bool, (action, limit, bySender) => (QueueCommand)new AdministerCommand(
+            (QueueAction)action, new QueueSelection { Sender = bySender ? "a@b" : null }, limit, "reason"))),
+        (1, Gen.Select(Gen.Bool, Gen.Int[0, 60_000], (sender, until) => (QueueCommand)new SuspendCommand(
+            sender ? SuspensionScope.Sender : SuspensionScope.Destination, sender ? "a@b" : "d", "reason", until))),
+        (1, Gen.Bool.Select(sender => (QueueCommand)new ResumeCommand(
+            sender ? SuspensionScope.Sender : SuspensionScope.Destination, sender ? "a@b" : "d"))));
 
     /// <summary>An entry's commands, and what happens after it.</summary>
     private static readonly Gen<(QueueCommand[] Commands, After After)[]> History = Gen.Select(
@@ -239,7 +245,11 @@ public sealed class ReplicatedQueueTests
         var answers = new ReadOnlyMemory<byte>[commands.Length];
         queue.Apply(
             index, index * 1000, [.. commands.Select(command => (ReadOnlyMemory<byte>)QueueEncoding.Encode(command))], answers);
-        Assert.All(answers, answer => Assert.Equal(1, answer.Length));
+        Assert.All(answers, answer => Assert.NotNull(QueueAnswer.Decode(answer.Span)));
+        for (var i = 0; i < commands.Length; i++)
+        {
+            Assert.Equal(commands[i] is AdministerCommand, answers[i].Length > 1);
+        }
     }
 
     private static async Task<byte[]> SnapshotAsync(ReplicatedQueue queue)

@@ -20,7 +20,7 @@ internal static class QueueEncoding
 
     public static byte[] Encode(QueueCommand command)
     {
-        var logged = NodeEncoding.ToLogged(command);
+        var logged = NodeEncoding.ToLogged(command) ?? AdminEncoding.ToLogged(command);
         return logged is not null ? Write(logged, Version) : Write(ToLogged(command), First);
     }
 
@@ -32,7 +32,7 @@ internal static class QueueEncoding
 
     public static byte[] Encode(QueuedMessage message) => Write(
         ToStored(message),
-        message.Placed != 0 || message.Recipients.Any(r => r.State == RecipientState.OwnerLost) ? Version : First);
+        message.Placed != 0 || message.IsHeld || message.Recipients.Any(r => r.State == RecipientState.OwnerLost) ? Version : First);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
@@ -113,6 +113,7 @@ internal static class QueueEncoding
         SuspectsOverflowed = marks.SuspectsOverflowed,
         NextFinished = marks.NextFinished,
         FinishedFloor = marks.FinishedFloor,
+        NextRemoval = marks.NextRemoval,
     });
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
@@ -125,6 +126,7 @@ internal static class QueueEncoding
         {
             NextFinished = stored.NextFinished,
             FinishedFloor = stored.FinishedFloor,
+            NextRemoval = stored.NextRemoval,
         };
     }
 
@@ -145,6 +147,20 @@ internal static class QueueEncoding
         var stored = Read(bytes, StoredPlacement.Parser);
         return new Placement(stored.Epoch, NodeEncoding.ToMembers(stored.Members ?? new StoredMembers()));
     }
+
+    public static byte[] Encode(Suspension suspension) => Write(AdminEncoding.ToStored(suspension), Version);
+
+    /// <exception cref="NewerFormatException">A later version wrote it.</exception>
+    /// <exception cref="InvalidDataException">Damaged.</exception>
+    public static Suspension DecodeSuspension(ReadOnlySpan<byte> bytes) =>
+        AdminEncoding.ToSuspension(Read(bytes, StoredSuspension.Parser));
+
+    public static byte[] Encode(Removal removal) => Write(AdminEncoding.ToStored(removal), Version);
+
+    /// <exception cref="NewerFormatException">A later version wrote it.</exception>
+    /// <exception cref="InvalidDataException">Damaged.</exception>
+    public static Removal DecodeRemoval(ReadOnlySpan<byte> bytes) =>
+        AdminEncoding.ToRemoval(Read(bytes, StoredRemoval.Parser));
 
     public static byte[] EncodeEnd(long index, long records) =>
         Write(new SnapshotEnd { Index = index, Records = records });
@@ -248,7 +264,7 @@ internal static class QueueEncoding
             logged.AttemptStarted.Attempt, [.. logged.AttemptStarted.Recipients]),
         LoggedCommand.KindOneofCase.AttemptEnded => ToCommand(logged.AttemptEnded),
         LoggedCommand.KindOneofCase.OwnerRestarted => new OwnerRestartedCommand(logged.OwnerRestarted.Owner),
-        _ => NodeEncoding.ToCommand(logged),
+        _ => NodeEncoding.ToCommand(logged) ?? AdminEncoding.ToCommand(logged),
     };
 
     private static LoggedEnqueue ToLogged(EnqueueCommand command)
@@ -413,6 +429,7 @@ internal static class QueueEncoding
             EnqueuedAt = message.EnqueuedAt,
             Tenant = message.Tenant,
             Placed = message.Placed,
+            IsHeld = message.IsHeld,
         };
         if (message.EnvelopeId is { } envelopeId)
         {
@@ -456,6 +473,7 @@ internal static class QueueEncoding
             stored.Tenant)
         {
             Placed = stored.Placed,
+            IsHeld = stored.IsHeld,
         };
     }
 }
