@@ -166,8 +166,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
         frame.Int(leader.Incarnation).Int(batch.Count).Bytes(batch.Commands.Span);
         try
         {
-            ReadOnlyMemory<byte> body = await node.Calls.AskAsync(leader, FrameType.Propose, frame.Body, Patience, _stop.Token);
-            FrameReader answer = new(body);
+            FrameReader answer = new(await AskWhileItLeadsAsync(leader, frame.Body));
             if ((FrameAnswer)answer.Byte() != FrameAnswer.Done)
             {
                 return false;
@@ -182,6 +181,26 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
         {
             return false;
         }
+    }
+
+    // A silent leader is not waited for once there is another one: that one is asked, too, and what both get is applied once.
+    private async Task<ReadOnlyMemory<byte>> AskWhileItLeadsAsync(RaftMember leader, ReadOnlyMemory<byte> body)
+    {
+        using CancellationTokenSource replaced = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        Task<ReadOnlyMemory<byte>> answer = node.Calls.AskAsync(leader, FrameType.Propose, body, Patience, replaced.Token);
+        while (!answer.IsCompleted)
+        {
+            Task change = changed.Next;
+            if (node.Leader is { } now && now != leader)
+            {
+                await replaced.CancelAsync();
+                break;
+            }
+
+            await Task.WhenAny(answer, change);
+        }
+
+        return await answer;
     }
 
     // True if the batch has come to its end, well or badly.

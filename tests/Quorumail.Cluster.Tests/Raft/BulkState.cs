@@ -52,12 +52,12 @@ internal sealed class BulkState(string path, int blocks) : IReplicatedState
     {
         byte[] head = new byte[12];
         await source.ReadExactlyAsync(head, token);
-        int blocks = BinaryPrimitives.ReadInt32LittleEndian(head.AsSpan(8));
+        int count = BinaryPrimitives.ReadInt32LittleEndian(head.AsSpan(8));
         byte[] expected = new byte[BlockBytes];
         byte[] block = new byte[BlockBytes];
         await using (FileStream file = new(path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
         {
-            for (int i = 0; i < blocks; i++)
+            for (int i = 0; i < count; i++)
             {
                 await source.ReadExactlyAsync(block, token);
                 new Random(i).NextBytes(expected);
@@ -68,7 +68,7 @@ internal sealed class BulkState(string path, int blocks) : IReplicatedState
             Fsync.File(file.SafeFileHandle);
         }
 
-        Blocks = blocks;
+        Blocks = count;
         Interlocked.Exchange(ref _commands, BinaryPrimitives.ReadInt64LittleEndian(head));
         Interlocked.Exchange(ref _appliedIndex, index);
     }

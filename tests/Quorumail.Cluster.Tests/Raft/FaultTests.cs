@@ -103,6 +103,28 @@ public sealed class FaultTests
     }
 
     [Fact]
+    public async Task What_was_on_its_way_to_a_leader_that_fell_silent_goes_to_the_next_one_as_soon_as_there_is_one()
+    {
+        // A follower waits twice the upper time-out for the leader's answer; an election takes less than that.
+        ClusterTimers timers = TestCluster.Timers with { ElectionUpper = TimeSpan.FromSeconds(3) };
+        await using TestCluster cluster = await TestCluster.StartAsync(3, configure: o => o with { Timers = timers });
+        TestNode silent = await cluster.LeaderAsync();
+        TestNode[] followers = [.. cluster.Nodes.Values.Where(n => n != silent)];
+        Assert.All(await Task.WhenAll(followers.Select(n => n.ProposeAsync(1))), result => Assert.Equal(ProposalOutcome.Applied, result.Outcome));
+
+        cluster.Network.Isolate(silent.Name, silently: true);
+        long start = Stopwatch.GetTimestamp();
+        ProposalResult[] results = await Task.WhenAll(followers.Select(n => n.ProposeAsync(2)));
+
+        TimeSpan took = Stopwatch.GetElapsedTime(start);
+        Assert.All(results, result => Assert.Equal(ProposalOutcome.Applied, result.Outcome));
+        Assert.True(took < timers.ElectionUpper * 2, $"{took}\n{cluster.Describe()}");
+        cluster.Network.Heal();
+        await cluster.ConvergedAsync();
+        Assert.Equal([1, 1, 2, 2], silent.Numbers);
+    }
+
+    [Fact]
     public async Task A_follower_that_lags_far_behind_gets_a_snapshot_while_the_others_go_on()
     {
         await using TestCluster cluster = await TestCluster.StartAsync(3, configure: o => o with { SnapshotEntries = 50, SegmentBytes = 4 << 20 });
