@@ -71,6 +71,12 @@ public sealed record ClusterConfig
     /// <summary>Founds a cluster without waiting for listed nodes that can't be reached. For one node, once.</summary>
     public bool Bootstrap { get; init; }
 
+    /// <summary>Where the log is.</summary>
+    internal string LogDirectory => Path.Combine(DataDirectory, "log");
+
+    /// <summary>Where the shared state is.</summary>
+    internal string StoreDirectory => Path.Combine(DataDirectory, "shared-state");
+
     /// <summary>The timers in force.</summary>
     internal ClusterTimers EffectiveTimers =>
         Timers ?? ClusterTimers.From(TimeSpan.FromMilliseconds(HeartbeatIntervalMs), TimeSpan.FromMilliseconds(LeaderElectionTimeoutMs));

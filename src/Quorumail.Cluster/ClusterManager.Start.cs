@@ -35,7 +35,7 @@ public sealed partial class ClusterManager
 
     private async Task<Parts> OpenAsync(CancellationToken token)
     {
-        StateStoreState state = await StateStoreState.OpenAsync(Path.Combine(_config.DataDirectory, "shared-state"), _counters, null, token);
+        StateStoreState state = await StateStoreState.OpenAsync(_config.StoreDirectory, _counters, null, token);
         ClusterTraffic traffic = new(_host.Service, _logger);
         HealthLimits limits = new()
         {
@@ -46,7 +46,7 @@ public sealed partial class ClusterManager
             new ClusterNodeOptions
             {
                 NodeId = _config.NodeId,
-                Directory = Path.Combine(_config.DataDirectory, "log"),
+                Directory = _config.LogDirectory,
                 Address = _config.AdvertiseAddress,
                 Peers = _peers,
                 Bootstrap = _config.Bootstrap,
@@ -94,7 +94,7 @@ public sealed partial class ClusterManager
     // DNS has said the same for two questions: nodes that start together find one another before one founds.
     private async Task FindPeersAsync()
     {
-        if (!_config.EnableAutoDiscovery || File.Exists(Path.Combine(_config.DataDirectory, "log", "identity")))
+        if (!_config.EnableAutoDiscovery || File.Exists(Path.Combine(_config.LogDirectory, "identity")))
         {
             return;
         }

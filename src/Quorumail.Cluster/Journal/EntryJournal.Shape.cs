@@ -16,7 +16,7 @@ public sealed partial class EntryJournal
     {
         Directory.CreateDirectory(directory);
         Fsync.Directory(Path.GetDirectoryName(Path.GetFullPath(directory))!);
-        SafeFileHandle owner = File.OpenHandle(Path.Combine(directory, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        SafeFileHandle owner = Lock(Path.Combine(directory, "lock"));
         try
         {
             return Open(directory, segmentSize, local, owner);
@@ -195,6 +195,18 @@ public sealed partial class EntryJournal
             dropped.ForEach(s => s.Delete());
             File.Delete(Path.Combine(_directory, InstallingName));
             Fsync.Directory(_directory);
+        }
+    }
+
+    private static SafeFileHandle Lock(string path)
+    {
+        try
+        {
+            return File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException held) when (held.GetType() == typeof(IOException) && File.Exists(path))
+        {
+            throw new IOException($"The log in {Path.GetDirectoryName(path)} is in use: a node runs on it.", held);
         }
     }
 

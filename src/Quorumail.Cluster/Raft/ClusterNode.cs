@@ -33,6 +33,7 @@ public sealed partial class ClusterNode : IReplicatedLog
     private ClusterClock? _clock;
     private Formation? _formation;
     private long _startedAt;
+    private bool _isDisposed;
 
     /// <summary>Prepares a node that stands alone; <see cref="StartAsync"/> opens its log.</summary>
     /// <param name="options">Where and how.</param>
@@ -173,6 +174,11 @@ public sealed partial class ClusterNode : IReplicatedLog
     /// <summary>Refuses what waits, lets the entry under way finish, and closes the log.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _isDisposed, true))
+        {
+            return;
+        }
+
         _queue.Close("The log is stopping.");
         try
         {
@@ -212,6 +218,12 @@ public sealed partial class ClusterNode : IReplicatedLog
         Directory.CreateDirectory(_options.Directory);
         string path = Path.Combine(_options.Directory, "identity");
         NodeIdentity? identity = NodeIdentity.Read(path);
+        if (RecoveryMark.Read(_options.Directory) is not null)
+        {
+            throw new JournalException(
+                $"{_options.Directory}: founding a new cluster from this disk was begun and interrupted: do it again (cluster recover --force-new-cluster).");
+        }
+
         if (_transport is not null)
         {
             await _transport.StartAsync(HelloOf(identity), _traffic, token);

@@ -52,10 +52,13 @@ internal sealed class MembershipFile : IClusterConfigurationStorage<EndPoint>
     }
 
     /// <summary>Writes the first members of a log.</summary>
-    public static void Found(string path, IEnumerable<EndPoint> members)
+    /// <param name="path">Of the file.</param>
+    /// <param name="members">They.</param>
+    /// <param name="version">The entry that the log begins after.</param>
+    public static void Found(string path, IEnumerable<EndPoint> members, long version = 0)
     {
         MemberSet founders = new(members);
-        new MembershipFile(path, founders, 0).Write(founders, 0);
+        new MembershipFile(path, founders, version).Write(founders, version);
     }
 
     /// <summary>Reads the file.</summary>

@@ -67,22 +67,14 @@ internal sealed class RunningLog : IAsyncDisposable
     public static async Task<RunningLog> OpenAsync(
         ClusterNodeOptions options, NodeIdentity identity, ClusterNodeStates states, EntryJournal? given, ITransport? transport, TimeProvider time, ILogger logger, Action<Exception> failed, CancellationToken token)
     {
-        ReplicatedStates all = new(new ClusterState(Path.Combine(options.Directory, "cluster")), states.Application, states.Store);
         EntryJournal journal = given ?? EntryJournal.Open(Path.Combine(options.Directory, "journal"), options.SegmentBytes);
         RaftTrail? trail = null;
         try
         {
+            ReplicatedStates all = await SettleAsync(options, states, journal, token);
             DnsEndPoint self = new(identity.NodeId, identity.Incarnation);
             MembershipFile membership = MembershipFile.Read(Path.Combine(options.Directory, "members"));
             string votes = Path.Combine(options.Directory, "vote");
-            await FinishInstallationAsync(journal, all, votes, token);
-            journal.Begin(all.AppliedIndex);
-            if (all.Cluster.AppliedIndex < journal.Mark.Index)
-            {
-                throw new JournalException(
-                    $"{options.Directory}: the cluster's state ends at entry {all.Cluster.AppliedIndex}, but the journal has forgotten everything up to {journal.Mark.Index}. This node's disk counts as wiped.");
-            }
-
             StateApplier applier = new(all);
             trail = new RaftTrail(
                 new RaftTrailOptions(votes, options.SnapshotEntries, options.SnapshotBytes), journal, membership, all, applier, failed)
@@ -116,6 +108,19 @@ internal sealed class RunningLog : IAsyncDisposable
 
             throw;
         }
+    }
+
+    /// <summary>Puts the states together with the journal, ends what a crash has interrupted, and checks that they fit.</summary>
+    /// <exception cref="JournalException">The disk counts as wiped.</exception>
+    public static async Task<ReplicatedStates> SettleAsync(ClusterNodeOptions options, ClusterNodeStates states, EntryJournal journal, CancellationToken token)
+    {
+        ReplicatedStates all = new(new ClusterState(Path.Combine(options.Directory, "cluster")), states.Application, states.Store);
+        await FinishInstallationAsync(journal, all, Path.Combine(options.Directory, "vote"), token);
+        journal.Begin(all.AppliedIndex);
+        return all.Cluster.AppliedIndex >= journal.Mark.Index
+            ? all
+            : throw new JournalException(
+                $"{options.Directory}: the cluster's state ends at entry {all.Cluster.AppliedIndex}, but the journal has forgotten everything up to {journal.Mark.Index}. This node's disk counts as wiped.");
     }
 
     /// <summary>Answers a follower that brings commands: incarnation that they are for (4), their number (4), and they (length and bytes).</summary>

@@ -122,7 +122,7 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
 
         if (peer.ClusterId != self.ClusterId && peer.ClusterId != Guid.Empty && self.ClusterId != Guid.Empty)
         {
-            return new Unwelcome(RefusalReason.ForeignCluster, $"{peer.NodeId} belongs to cluster {peer.ClusterId}, {self.NodeId} to cluster {self.ClusterId}");
+            return new Unwelcome(RefusalReason.ForeignCluster, $"{peer.NodeId} belongs to cluster {peer.ClusterId}, {self.NodeId} to cluster {self.ClusterId}; empty the data directory of the one that is to join the other");
         }
 
         if (handler.Refusal(PeerLink.HelloOf(peer)) is { } text)

@@ -25,6 +25,7 @@ internal sealed class ClusterCommand(CommonOptions common)
             Join(),
             Act("leave", "Take this node out of the cluster.", HttpMethod.Post, "leave"),
             Remove(),
+            new RecoverCommand(common, _json).Create(),
         };
         cluster.Options.Add(_json);
         return cluster;

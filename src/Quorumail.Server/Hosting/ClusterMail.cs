@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster;
-using Quorumail.Cluster.Journal;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Replication;
@@ -33,12 +32,8 @@ internal sealed class ClusterMail : IAsyncDisposable
     /// <exception cref="StartException">That can't be.</exception>
     public static async Task<ClusterMail> StartAsync(QuorumailOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken token)
     {
+        var queueOptions = ClusterSetup.QueueOf(options);
         var nodeId = options.Cluster.EffectiveNodeId;
-        var queueOptions = new MailQueueOptions
-        {
-            Database = new DatabaseOptions { Path = options.Storage.Path, FreeSpaceFloor = options.Storage.MinFree },
-            NodeId = nodeId,
-        };
         var log = loggers.CreateLogger("bodies");
         ManagedPeers peers = new(nodeId);
         QueueDisk? disk = null;
@@ -69,7 +64,7 @@ internal sealed class ClusterMail : IAsyncDisposable
             CopyKeeper copies = new(queue, state, replicas!, peers, time, log);
             return new ClusterMail(manager, bodies, queue, duties, copies);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or InvalidDataException or JournalException or ClusterConfigException or StorageException)
+        catch (Exception exception) when (ClusterSetup.IsStartProblem(exception) || exception is StorageException)
         {
             if (manager is not null)
             {

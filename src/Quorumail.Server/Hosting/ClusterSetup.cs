@@ -1,7 +1,10 @@
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster;
+using Quorumail.Cluster.Journal;
 using Quorumail.Cluster.Transport;
 using Quorumail.Server.Configuration;
+using Quorumail.Server.Queue;
+using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Hosting;
 
@@ -10,6 +13,17 @@ internal static class ClusterSetup
 {
     /// <summary>Directory of log and shared state: the one of the mail, so that a server that stood alone can be the first of a cluster.</summary>
     public static string DirectoryOf(QuorumailOptions options) => options.Storage.Path;
+
+    /// <summary>Where the queue of a node of a cluster is, and whose it is.</summary>
+    public static MailQueueOptions QueueOf(QuorumailOptions options) => new()
+    {
+        Database = new DatabaseOptions { Path = options.Storage.Path, FreeSpaceFloor = options.Storage.MinFree },
+        NodeId = options.Cluster.EffectiveNodeId,
+    };
+
+    /// <summary>Whether an exception says that the cluster can't be started, or its disk not be opened, as this machine stands.</summary>
+    public static bool IsStartProblem(Exception exception) =>
+        exception is IOException or UnauthorizedAccessException or InvalidDataException or JournalException or ClusterConfigException;
 
     /// <summary>How this node takes part.</summary>
     /// <exception cref="IOException">A certificate can't be used; the message names the file.</exception>
@@ -35,6 +49,7 @@ internal static class ClusterSetup
             Discovery = new DiscoveryOptions { Name = cluster.DiscoveryName, Port = cluster.BindPort },
             ReplicationBufferSize = cluster.ReplicationBufferSize,
             ReplicationBatchSize = cluster.ReplicationBatchSize,
+            ReplicationBatchIntervalMs = cluster.ReplicationBatchIntervalMs,
             Timers = ClusterSettings.Timers(cluster),
         };
     }

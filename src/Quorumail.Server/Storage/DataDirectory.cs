@@ -34,6 +34,9 @@ internal sealed class DataDirectory : IDisposable
     /// <summary>Which disk this is. <see cref="DiskStamp.Formed"/> is false until <see cref="MarkFormed"/>.</summary>
     public DiskStamp Stamp { get; private set; }
 
+    /// <summary>Whether there is one at a path.</summary>
+    public static bool IsMade(string path) => File.Exists(StampPathOf(path));
+
     /// <summary>Makes the directory if it is missing, locks it and reads its stamp.</summary>
     /// <exception cref="StorageException">In use, not usable, of a newer format, or not whole.</exception>
     public static DataDirectory Open(string path)

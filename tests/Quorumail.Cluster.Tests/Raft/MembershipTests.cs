@@ -143,4 +143,21 @@ public sealed class MembershipTests
         Assert.Equal(2, leader.Node.Members.Count);
         Assert.True(leader.Node.IsReady);
     }
+
+    [Fact]
+    public async Task The_feature_level_rises_only_when_all_members_know_it()
+    {
+        await using TestCluster cluster = await TestCluster.FormAsync(3);
+        await Eventually.TrueAsync(() => cluster.Nodes.Values.All(n => n.Node.FeatureLevel == 1), cluster.Describe);
+        cluster.Configure = o => o with { FeatureLevel = 2 };
+        foreach (string name in Three)
+        {
+            Assert.All(cluster.Nodes.Values, n => Assert.Equal(1, n.Node.FeatureLevel));
+            await cluster.StopAsync(name);
+            await cluster.RestartAsync(name);
+            await cluster.AllVoteAsync(3);
+        }
+
+        await Eventually.TrueAsync(() => cluster.Nodes.Values.All(n => n.Node.FeatureLevel == 2), cluster.Describe);
+    }
 }
