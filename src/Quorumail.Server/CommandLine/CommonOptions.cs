@@ -23,12 +23,19 @@ internal sealed class CommonOptions
         Recursive = true,
     };
 
+    // Not for the commands below: it says what the server does, not where it is.
+    private readonly Option<bool> _bootstrap = new("--bootstrap")
+    {
+        Description = "found a cluster without the listed nodes that can't be reached: on one node, once",
+    };
+
     private readonly List<(Option<string?> Option, string Key)> _twins = [];
 
     /// <summary>Adds the options to the root, for it and all below it.</summary>
     public CommonOptions(RootCommand root)
     {
         root.Options.Add(_config);
+        root.Options.Add(_bootstrap);
         foreach (var (name, key, hint, description) in Twins)
         {
             var option = new Option<string?>(name) { Description = description, HelpName = hint, Recursive = true };
@@ -50,6 +57,11 @@ internal sealed class CommonOptions
             {
                 given.Add((key, option.Name, value));
             }
+        }
+
+        if (parsed.GetValue(_bootstrap))
+        {
+            given.Add(("cluster.bootstrap", _bootstrap.Name, "true"));
         }
 
         return ConfigLoader.Load(parsed.GetValue(_config), environment, given);

@@ -52,6 +52,12 @@ public sealed record ClusterOptions
     public string DiscoveryName { get; init; } = "smtp-cluster";
 
     /// <summary>
+    /// Whether this node founds a cluster, if there is none, without the listed nodes that it can't reach. For one node,
+    /// once; a disk that belongs to a cluster is not concerned.
+    /// </summary>
+    public bool Bootstrap { get; init; }
+
+    /// <summary>
     /// Whether nodes prove a token to one another. Empty: yes if there is one. It must be on, or off be said, unless all
     /// nodes are on this machine.
     /// </summary>

@@ -21,6 +21,10 @@ internal sealed class ClusterValidator(ClusterOptions cluster, Action<string, st
             CheckName();
             CheckAuthentication();
             CheckTls();
+            if (cluster.Bootstrap)
+            {
+                warnings.Add("cluster.bootstrap = true: with an empty disk, this node founds a cluster without the listed nodes that it can't reach; say so on one node, once, and take it out of the configuration then");
+            }
         }
     }
 

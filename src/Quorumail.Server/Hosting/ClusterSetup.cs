@@ -41,6 +41,7 @@ internal static class ClusterSetup
             HeartbeatTimeoutMs = cluster.HeartbeatTimeoutMs,
             LeaderElectionTimeoutMs = cluster.LeaderElectionTimeoutMs,
             EnableAutoDiscovery = cluster.EnableAutoDiscovery,
+            Bootstrap = cluster.Bootstrap,
             DataDirectory = DirectoryOf(options),
             AdvertiseAddress = cluster.AdvertiseAddress,
             Tokens = cluster.IsAuthenticating ? [.. new[] { cluster.AuthToken, cluster.AuthTokenPrevious }.Where(token => token.Length > 0)] : [],

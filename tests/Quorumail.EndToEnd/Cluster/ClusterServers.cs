@@ -58,8 +58,8 @@ internal sealed partial class ClusterServers : IAsyncDisposable
     /// <summary>The last lines of each server's output, for messages.</summary>
     public string Outputs => string.Join("\n", _nodes.Select(node => $"--- {node.Name}\n{node.Child?.OutputTail}"));
 
-    /// <summary>Starts one; returns before it is ready.</summary>
-    public async Task StartAsync(int index)
+    /// <summary>Starts one, with further arguments; returns before it is ready.</summary>
+    public async Task StartAsync(int index, params string[] arguments)
     {
         var node = _nodes[index];
         if (node.Child is not null)
@@ -67,7 +67,7 @@ internal sealed partial class ClusterServers : IAsyncDisposable
             await node.Child.DisposeAsync();
         }
 
-        node.Child = ChildProcess.Start(ServerProcess.Executable, ["--config", _directory[node.Name + ".toml"]], _directory[node.Name + ".log"], _directory.Path);
+        node.Child = ChildProcess.Start(ServerProcess.Executable, ["--config", _directory[node.Name + ".toml"], .. arguments], _directory[node.Name + ".log"], _directory.Path);
     }
 
     /// <summary>Starts all and waits until each is ready and knows all as healthy members.</summary>

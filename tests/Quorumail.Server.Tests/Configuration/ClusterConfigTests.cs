@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Server.Configuration;
+using Quorumail.Server.Hosting;
 using Quorumail.Server.Tests.Storage;
 
 namespace Quorumail.Server.Tests.Configuration;
@@ -61,6 +62,18 @@ public sealed class ClusterConfigTests : IDisposable
 
         Assert.Equal(key, problem.Key);
         Assert.DoesNotContain("short", problem.Value ?? "", StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Founding_without_the_others_is_one_word_that_warns()
+    {
+        var said = ConfigLoader.LoadText("[cluster]\nenabled = true\nbind_address = \"127.0.0.1\"\n", [KeyValuePair.Create("SMTP_CLUSTER_BOOTSTRAP", "true")]);
+        var config = ClusterSetup.Create(said.Options with { Cluster = said.Options.Cluster with { ReplicationBatchIntervalMs = 7 } }, TimeProvider.System, NullLogger.Instance);
+
+        Assert.True(config.Bootstrap);
+        Assert.Equal(7, config.ReplicationBatchIntervalMs);
+        Assert.Single(said.Warnings, warning => warning.Contains("cluster.bootstrap", StringComparison.Ordinal));
+        Assert.False(ClusterSetup.Create(Load("").Options, TimeProvider.System, NullLogger.Instance).Bootstrap);
     }
 
     [Theory]
