@@ -202,6 +202,15 @@ public sealed partial class EntryJournal : IDisposable
         }
     }
 
+    /// <summary>Indexes of the entries on the disk after an index that set the members, in order.</summary>
+    internal List<long> ConfigurationsAfter(long index)
+    {
+        lock (_gate)
+        {
+            return [.. _segments.SelectMany(s => s.Configurations).Where(i => i > index)];
+        }
+    }
+
     /// <summary>Reads an entry; from memory, without a copy, if it has not been applied yet.</summary>
     internal JournalEntry Read(long index)
     {

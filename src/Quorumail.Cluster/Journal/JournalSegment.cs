@@ -19,6 +19,7 @@ internal sealed class JournalSegment : IDisposable
 
     private readonly SafeFileHandle _file;
     private readonly List<Place> _places = [];
+    private readonly List<long> _configurations = [];
 
     private JournalSegment(string path, SafeFileHandle file, long firstPosition, long firstIndex, long seed)
     {
@@ -49,6 +50,9 @@ internal sealed class JournalSegment : IDisposable
 
     /// <summary>Whether there are records that are no entries.</summary>
     public bool HasLocal => LastPosition - FirstPosition + 1 > _places.Count;
+
+    /// <summary>Indexes of the entries that set the members.</summary>
+    public IReadOnlyList<long> Configurations => _configurations;
 
     /// <summary>Offset at which the next record goes.</summary>
     public int End { get; private set; }
@@ -164,6 +168,10 @@ internal sealed class JournalSegment : IDisposable
         if (kind != RecordKind.Local)
         {
             _places.Add(new Place(End, length, term, LastPosition + 1));
+            if (kind == RecordKind.Configuration)
+            {
+                _configurations.Add(LastIndex);
+            }
         }
 
         LastPosition++;
@@ -201,6 +209,7 @@ internal sealed class JournalSegment : IDisposable
         End = _places[count].Offset;
         LastPosition = _places[count].Position - 1;
         _places.RemoveRange(count, _places.Count - count);
+        _configurations.RemoveAll(i => i > index);
         Erase();
     }
 

@@ -421,7 +421,7 @@ public sealed partial class ClusterNode
     private void MembersChanged(RunningLog log)
     {
         HashSet<string> now = [.. log.Node.Members.Select(m => $"{m.NodeId} (incarnation {m.Incarnation})")];
-        bool isMember = log.Node.Members.Any(m => !m.IsRemote);
+        bool isMember = log.Membership.Members.Contains(log.Node.Self); // By what is applied: what is only in the log may still be undone.
         lock (_membersLock)
         {
             foreach (string added in now.Except(_knownMembers, StringComparer.Ordinal))

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net;
+using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Transport;
 using Quorumail.Core.Cluster;
 
@@ -105,7 +106,7 @@ internal sealed class NodeTraffic(string nodeId, ITransportHandler? next) : ITra
                     return next is null ? Unavailable : await next.AnswerAsync(peer, type, body, token);
             }
         }
-        catch (Exception refused) when (refused is InvalidDataException or OperationCanceledException or ObjectDisposedException or IOException)
+        catch (Exception refused) when (refused is InvalidDataException or LogFormatException or OperationCanceledException or ObjectDisposedException or IOException)
         {
             // The asker counts this node as unavailable; if its frame was malformed, that is all that it gets.
             return Unavailable;

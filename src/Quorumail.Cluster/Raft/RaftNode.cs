@@ -16,7 +16,10 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     private readonly RaftTrail _trail;
     private readonly MembershipFile _membership;
     private readonly ILogger _logger;
-    private readonly Channel<IClusterConfiguration<EndPoint>> _changes = Channel.CreateUnbounded<IClusterConfiguration<EndPoint>>();
+
+    // One signal is enough for all changes before it.
+    private readonly Channel<bool> _changes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private IReadOnlySet<EndPoint>? _followed;
     private Task _following = Task.CompletedTask;
     private int _installing;
     private long _heardAt;
@@ -86,13 +89,14 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     public override async Task StartAsync(CancellationToken token = default)
     {
-        _membership.ConfigurationChanged += (members, _) =>
+        _membership.ConfigurationChanged += (_, _) =>
         {
-            // Called by the applying thread, which must not wait for the engine's locks.
-            _changes.Writer.TryWrite(members);
+            LookAtMembers();
             return ValueTask.CompletedTask;
         };
-        await FollowAsync(_membership.Members, token);
+        _trail.NextMembersChanged = LookAtMembers;
+        LeaderChanged += (_, _) => LookAtMembers();
+        await FollowAsync(MembersToGoBy(), token);
         if (Members.Count == 1 && Members.First() is { IsRemote: false })
         {
             // A lone member is made leader without a vote, in the term that the disk holds. Without a term of its own,
@@ -128,6 +132,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         if (!Interlocked.Exchange(ref _leadershipEnded, true))
         {
             Deposed?.Invoke();
+            LookAtMembers();
         }
     }
 
@@ -228,13 +233,25 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         }
     }
 
+    // Called by threads that must not wait for the engine's locks.
+    private void LookAtMembers() => _changes.Writer.TryWrite(true);
+
+    // A node goes by the last list of members in its log, applied or not (Ongaro's dissertation, 4.1): else those who hold a
+    // committed list and were never told so might wait for the votes of nodes that are gone. Two exceptions, as before the
+    // list was written: the leader that wrote it, until it is applied, for the engine's sake; and a node that it leaves out,
+    // which may still be needed to commit it.
+    private IReadOnlySet<EndPoint> MembersToGoBy() =>
+        _trail.NextMembers is { } next && next.Members.Contains(Self) && !(Leads && next.Term == AuditTrail.Term)
+            ? next.Members
+            : _membership.Members;
+
     private async Task FollowChangesAsync()
     {
-        await foreach (IClusterConfiguration<EndPoint> change in _changes.Reader.ReadAllAsync(CancellationToken.None))
+        await foreach (bool _ in _changes.Reader.ReadAllAsync(CancellationToken.None))
         {
             try
             {
-                await FollowAsync(change.Members, LifecycleToken);
+                await FollowAsync(MembersToGoBy(), LifecycleToken);
             }
             catch (OperationCanceledException)
             {
@@ -244,6 +261,18 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     }
 
     private async Task FollowAsync(IReadOnlySet<EndPoint> wanted, CancellationToken token)
+    {
+        if (_followed is null || !wanted.SetEquals(_followed))
+        {
+            await ChangeMembersAsync(wanted, token);
+            _followed = wanted;
+        }
+
+        _trail.IsAlone = Members is { Count: 1 } && Members.First() is { IsRemote: false };
+        MembersChanged?.Invoke();
+    }
+
+    private async Task ChangeMembersAsync(IReadOnlySet<EndPoint> wanted, CancellationToken token)
     {
         ConfigurationChangeScope scope = await ChangeConfigurationAsync(token);
         try
@@ -270,9 +299,6 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         {
             await scope.DisposeAsync();
         }
-
-        _trail.IsAlone = Members is { Count: 1 } && Members.First() is { IsRemote: false };
-        MembersChanged?.Invoke();
     }
 
     private sealed class Configuration(ClusterTimers timers) : IClusterMemberConfiguration

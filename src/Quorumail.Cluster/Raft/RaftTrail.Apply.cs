@@ -92,6 +92,7 @@ internal sealed partial class RaftTrail
         {
             _ = Finish(ConfigurationStorage!.SaveConfigurationAsync(new JournalLogEntry(entry.Term, entry.Kind, entry.Payload), index, CancellationToken.None).AsTask());
             _applier.Apply(index, default);
+            ForgetConfigurations(c => c.Index <= index);
         }
         else
         {

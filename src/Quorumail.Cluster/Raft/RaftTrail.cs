@@ -1,3 +1,4 @@
+using System.Net;
 using DotNext.IO;
 using DotNext.IO.Log;
 using DotNext.Net.Cluster.Consensus.Raft;
@@ -24,6 +25,9 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     private readonly object _gate = new();
     private readonly List<(long Index, TaskCompletionSource Waiter)> _waiters = [];
     private readonly List<Retention> _retained = [];
+
+    // The entries that set the members and are not applied yet, in order.
+    private readonly List<(long Index, long Term, MemberSet Members)> _configurations = [];
 
     // Held while entries are put at the end of the journal.
     private readonly Lock _appending = new();
@@ -58,6 +62,12 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         _appliedIndex = mark.Index;
         _commitIndex = Math.Max(mark.Index, Math.Min(states.AppliedIndex, journal.LastIndex));
         _nextFlushIndex = mark.Index + options.SnapshotEntries;
+        foreach (long index in journal.ConfigurationsAfter(Math.Max(mark.Index, membership.Version)))
+        {
+            JournalEntry entry = journal.Read(index);
+            _configurations.Add((index, entry.Term, MemberSet.Decode(entry.Payload.Span)));
+        }
+
         _thread = new Thread(ApplyUntilStopped) { IsBackground = true, Name = "apply" };
         _ = WatchJournalAsync();
     }
@@ -70,6 +80,24 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
 
     /// <summary>Whether this node is the only member: then its entries are applied where they were made durable.</summary>
     public bool IsAlone { get; set; } = true;
+
+    /// <summary>Told when <see cref="NextMembers"/> has changed by other than applying. Must not block.</summary>
+    public Action? NextMembersChanged { get; set; }
+
+    /// <summary>
+    /// The members that the last entry of the log that sets them names, and its term; nothing if that entry is applied. They
+    /// need not become the members: the entry may not be committed yet, and be replaced by another leader's.
+    /// </summary>
+    public (long Term, IReadOnlySet<EndPoint> Members)? NextMembers
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _configurations.Count == 0 ? null : (_configurations[^1].Term, _configurations[^1].Members.Members);
+            }
+        }
+    }
 
     /// <summary>Index of the last entry known to be committed.</summary>
     public long CommitIndex => Volatile.Read(ref _commitIndex);
@@ -285,7 +313,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         lock (_appending)
         {
             return ((IPersistentState)this).Term == term
-                ? _journal.Append(term, kind, content, batch)
+                ? Append(term, kind, content, batch)
                 : throw new TermPassedException($"Term {term} is over.");
         }
     }
@@ -315,10 +343,42 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
                 }
 
                 _journal.TruncateAfter(index - 1);
+                ForgetConfigurations(c => c.Index >= index);
             }
 
-            _journal.Append(entry.Term, KindOf(entry), content.Span);
+            Append(entry.Term, KindOf(entry), content.Span, null);
         }
+    }
+
+    private long Append(long term, RecordKind kind, ReadOnlySpan<byte> content, ProposalBatch? batch)
+    {
+        if (kind != RecordKind.Configuration)
+        {
+            return _journal.Append(term, kind, content, batch);
+        }
+
+        MemberSet members = MemberSet.Decode(content);
+        long index = _journal.Append(term, kind, content, batch);
+        lock (_gate)
+        {
+            _configurations.Add((index, term, members));
+        }
+
+        NextMembersChanged?.Invoke();
+        return index;
+    }
+
+    private void ForgetConfigurations(Predicate<(long Index, long Term, MemberSet Members)> isForgotten)
+    {
+        lock (_gate)
+        {
+            if (_configurations.RemoveAll(isForgotten) == 0)
+            {
+                return;
+            }
+        }
+
+        NextMembersChanged?.Invoke();
     }
 
     private async Task InstallSnapshotAsync<TEntry>(TEntry snapshot, long index, CancellationToken token)
@@ -360,6 +420,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             await _states.LoadSnapshotAsync(staged, CancellationToken.None);
             _journal.Restart(mark);
             MoveTo(mark);
+            ForgetConfigurations(static _ => true);
         }
         catch (Exception problem)
         {

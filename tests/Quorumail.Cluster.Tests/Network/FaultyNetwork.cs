@@ -23,6 +23,9 @@ internal sealed class FaultyNetwork(int seed) : IDisposable
     /// <summary>Frames delivered so far, by type.</summary>
     public Dictionary<FrameType, int> Delivered { get; } = [];
 
+    /// <summary>Frames for which this holds (from, to, type, body) vanish; nobody is told.</summary>
+    public Func<string, string, FrameType, ReadOnlyMemory<byte>, bool>? Loses { get; set; }
+
     public ITransport Join(string nodeId) => new FaultyTransport(this, nodeId);
 
     /// <summary>Breaks the connections between two nodes, and refuses new ones.</summary>
@@ -176,7 +179,7 @@ internal sealed class FaultyNetwork(int seed) : IDisposable
         told.ForEach(static t => t());
     }
 
-    internal bool Send(FaultyTransport from, string to, FrameType type, Func<FaultyTransport, NodeHello, Task> deliver)
+    internal bool Send(FaultyTransport from, string to, FrameType type, ReadOnlyMemory<byte> body, Func<FaultyTransport, NodeHello, Task> deliver)
     {
         Connection? connection;
         Wire wire;
@@ -192,6 +195,11 @@ internal sealed class FaultyNetwork(int seed) : IDisposable
             {
                 _wires.Add(key, wire = new Wire(_stop.Token));
             }
+        }
+
+        if (Loses?.Invoke(from.NodeId, to, type, body) == true)
+        {
+            return true;
         }
 
         TimeSpan delay = DelayOf(from.NodeId, to);

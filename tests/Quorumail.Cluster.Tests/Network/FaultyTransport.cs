@@ -51,7 +51,7 @@ internal sealed class FaultyTransport(FaultyNetwork network, string nodeId) : IT
     public bool TrySend(string nodeId, FrameType type, ReadOnlyMemory<byte> body)
     {
         byte[] copy = body.ToArray();
-        return network.Send(this, nodeId, type, (peer, from) =>
+        return network.Send(this, nodeId, type, copy, (peer, from) =>
         {
             peer.Handler.Received(from, type, copy);
             return Task.CompletedTask;
@@ -64,7 +64,7 @@ internal sealed class FaultyTransport(FaultyNetwork network, string nodeId) : IT
         CancellationToken broken = network.BrokenToken(this, nodeId) ?? throw new PeerUnavailableException($"{nodeId} is not connected.");
         TaskCompletionSource<ReadOnlyMemory<byte>> answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
         byte[] copy = body.ToArray();
-        bool isSent = network.Send(this, nodeId, type, (peer, from) =>
+        bool isSent = network.Send(this, nodeId, type, copy, (peer, from) =>
         {
             _ = AnswerAsync(peer, from, type, copy, answer, broken);
             return Task.CompletedTask;
@@ -98,7 +98,7 @@ internal sealed class FaultyTransport(FaultyNetwork network, string nodeId) : IT
         {
             ReadOnlyMemory<byte> bytes = await peer.Handler.AnswerAsync(from, type, body, broken);
             byte[] copy = bytes.ToArray();
-            network.Send(peer, nodeId, type + 1, (_, _) =>
+            network.Send(peer, nodeId, type + 1, copy, (_, _) =>
             {
                 answer.TrySetResult(copy);
                 return Task.CompletedTask;

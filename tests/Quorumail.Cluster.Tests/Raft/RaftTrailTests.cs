@@ -89,6 +89,35 @@ public sealed class RaftTrailTests : IDisposable
     }
 
     [Fact]
+    public async Task The_members_that_are_written_and_not_applied_are_known_until_they_are_replaced_or_applied()
+    {
+        MemberSet three = new([Self, new DnsEndPoint("node2", 2), new DnsEndPoint("node3", 3)]);
+        MemberSet two = new([Self, new DnsEndPoint("node2", 2)]);
+        await using (Node node = await Node.OpenAsync(_directory["a"]))
+        {
+            Assert.Null(node.NextMembers);
+            await node.Trail.AppendAsync(Producer(1, 1, 3), 1, skipCommitted: true, Token);
+            await node.Trail.AppendAsync(new ListProducer([new Configuration(1, two), new Configuration(1, three)]), 4, skipCommitted: true, Token);
+            Assert.True(node.NextMembers!.SetEquals(three.Members));
+            Assert.Equal(2, node.NextMembersChanges);
+            Assert.True(node.Members.Members.SetEquals([Self]));
+
+            // Another leader's entry in its place: the one before it counts again.
+            await node.Trail.AppendAsync(Producer(2, 5, 6), 5, skipCommitted: true, Token);
+            Assert.True(node.NextMembers!.SetEquals(two.Members));
+            Assert.Equal(3, node.NextMembersChanges);
+        }
+
+        // They are found again at a start, and are the members when they are applied.
+        await using Node again = await Node.OpenAsync(_directory["a"]);
+        Assert.True(again.NextMembers!.SetEquals(two.Members));
+        await again.Trail.CommitAsync(6, Token);
+        await again.Trail.WaitForApplyAsync(6, Token);
+        Assert.Null(again.NextMembers);
+        Assert.True(again.Members.Members.SetEquals(two.Members));
+    }
+
+    [Fact]
     public async Task A_read_is_bounded_by_bytes_and_by_entries_but_gives_at_least_one()
     {
         await using Node node = await Node.OpenAsync(_directory["a"]);
@@ -279,6 +308,7 @@ public sealed class RaftTrailTests : IDisposable
             Journal = journal;
             Members = members;
             State = state;
+            trail.NextMembersChanged = () => NextMembersChanges++;
         }
 
         public IAuditTrailUnderTest Trail => new(_trail);
@@ -286,6 +316,10 @@ public sealed class RaftTrailTests : IDisposable
         public EntryJournal Journal { get; }
 
         public Task Flushed => _trail.Flushed;
+
+        public IReadOnlySet<EndPoint>? NextMembers => _trail.NextMembers?.Members;
+
+        public int NextMembersChanges { get; private set; }
 
         public MembershipFile Members { get; }
 
