@@ -12,19 +12,19 @@ internal sealed class ModelDelivery
         new Route { Match = ModelNextHops.Box, Transport = RouteTransport.Maildir },
     ]);
 
-    private readonly ModelServer _server;
+    private readonly ModelNode _server;
     private readonly ModelNextHops _hops;
     private readonly RetryPolicy _policy;
     private readonly DeliveryScheduler _scheduler;
     private long? _wakeAt;
 
-    public ModelDelivery(ModelServer server, ModelNextHops hops)
+    public ModelDelivery(ModelNode server, ModelNextHops hops)
     {
         _server = server;
         _hops = hops;
         _policy = World.Retry;
         var limits = new DeliveryLimits { Concurrency = 8, DestinationConcurrency = 4, RecipientsPerJob = 2 };
-        _scheduler = new DeliveryScheduler(Routes, _policy, limits, ModelServer.Name);
+        _scheduler = new DeliveryScheduler(Routes, _policy, limits, _server.Name);
     }
 
     private Simulator Simulator => _server.Simulator;
@@ -133,7 +133,7 @@ internal sealed class ModelDelivery
         }
         else
         {
-            _server.Log.Propose(_server, attempt.Start(taken), status =>
+            _server.Propose(attempt.Start(taken), status =>
             {
                 if (attempt.Started(status))
                 {
@@ -182,7 +182,7 @@ internal sealed class ModelDelivery
             return body;
         }
 
-        return _server.Oracle.State.TryGet(message.Id, out _)
+        return _server.Oracle.IsOwn(_server, message)
             ? throw new BrokenPromiseException($"{message.Id} is in the queue, so its body can be read")
             : null;
     }
@@ -190,27 +190,11 @@ internal sealed class ModelDelivery
     private void Conclude(DeliveryAttempt attempt)
     {
         var conclusion = attempt.Conclude(_policy, Simulator.Now, Simulator.Random.NextDouble());
-        foreach (var notice in conclusion.Notices)
-        {
-            _server.Disk.Write(notice.Id, new ModelBody(null, notice));
-        }
-
-        _server.After(conclusion.Notices.Count == 0 ? 0 : Simulator.Between(1, 20), () =>
-        {
-            foreach (var notice in conclusion.Notices)
-            {
-                _server.Disk.Sync(notice.Id);
-            }
-
-            Record(attempt, attempt.Record([.. conclusion.Notices.Select(Enqueue)]));
-        });
+        _server.Store(conclusion.Notices, notices => Record(attempt, attempt.Record(notices)));
     }
 
-    private static EnqueueCommand Enqueue(NoticePlan plan) =>
-        plan.ToEnqueue(1000, new byte[16], BodyTraits.None, [new BodyHolder(ModelServer.Name, 1)], ModelServer.Name);
-
     private void Record(DeliveryAttempt attempt, AttemptEndedCommand record) =>
-        _server.Log.Propose(_server, Spoil(record), status =>
+        _server.Propose(Spoil(record), status =>
         {
             var step = attempt.Recorded(status);
             switch (step)
@@ -221,7 +205,7 @@ internal sealed class ModelDelivery
                 case AttemptStep.RenewNotices:
                     Conclude(attempt);
                     return;
-                case AttemptStep.Superseded:
+                case AttemptStep.Superseded or AttemptStep.RecordedInPart:
                     var id = attempt.Job.Message.Id;
                     Observe(new QueueChange(id, _server.State.TryGet(id, out var message) ? message : null));
                     break;

@@ -1,5 +1,6 @@
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
+using Quorumail.Core.Tests.Queue;
 
 namespace Quorumail.Simulation;
 
@@ -13,9 +14,15 @@ internal sealed class ModelDisk(Oracle oracle)
     /// <summary>Written before the 451 goes out.</summary>
     public SortedSet<QueueId> Retractions { get; } = [];
 
-    public QueueRecords Flushed { get; private set; } = new(QueueMarks.Initial, [], [], [], []);
+    public QueueStore Records { get; private set; } = new();
 
-    /// <summary>Commands of the log that are in <see cref="Flushed"/>.</summary>
+    /// <summary>Rises when everything on it is lost.</summary>
+    public long Incarnation { get; private set; } = 1;
+
+    /// <summary>Rises with each start.</summary>
+    public long Life { get; set; }
+
+    /// <summary>Commands of the log that are in <see cref="Records"/>.</summary>
     public int FlushedCount { get; private set; }
 
     public void Write(QueueId id, ModelBody body) => _unsynced[id] = body;
@@ -37,14 +44,24 @@ internal sealed class ModelDisk(Oracle oracle)
         }
     }
 
-    public void Flush(QueueState state, int count)
+    /// <summary>Writes what the commands up to here have changed.</summary>
+    public void Flush(QueueState state, List<QueueChanges> changes, int count)
     {
-        Flushed = new QueueRecords(
-            state.Marks, [.. state.OwnerEpochs], [.. state.Tombstones], [.. state.Suspects], [.. state.Messages])
-        {
-            Finished = [.. state.Finished],
-        };
+        changes.ForEach(c => Records.Write(c, state));
+        changes.Clear();
         FlushedCount = count;
+    }
+
+    /// <summary>Everything is lost; with it what the node alone knew: that it has answered 451 and not yet taken the message back.</summary>
+    public void Wipe()
+    {
+        Incarnation++;
+        _unsynced.Clear();
+        Bodies.Clear();
+        oracle.Excuse(Retractions);
+        Retractions.Clear();
+        Records = new QueueStore();
+        FlushedCount = 0;
     }
 
     /// <summary>What was not synced is there or not, as it pleases the disk.</summary>

@@ -1,3 +1,4 @@
+using Quorumail.Core.Delivery;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 
@@ -7,29 +8,24 @@ namespace Quorumail.Simulation;
 /// One life of the simulated server, from its start to its crash: the real queue state, fed by the model log, and the
 /// handing over of clients' messages. What it holds is lost with it, but for the disk.
 /// </summary>
-internal sealed class ModelServer
+internal sealed class ModelServer : ModelNode
 {
-    public const string Name = "node";
+    public const string NodeName = "node";
 
     private readonly QueueState _state;
-    private readonly QueueChanges _changes = new();
+    private readonly List<QueueChanges> _unwritten = [];
     private readonly Queue<QueueChange> _feed = new();
     private readonly ModelDelivery _delivery;
     private long _lastIdTime;
 
     public ModelServer(Simulator simulator, ModelLog log, ModelDisk disk, Oracle oracle, ModelNextHops hops, PlantedFault fault)
+        : base(NodeName, simulator, oracle, disk, fault)
     {
-        Simulator = simulator;
         Log = log;
-        Disk = disk;
-        Oracle = oracle;
-        Fault = fault;
-        _state = QueueState.Restore(disk.Flushed);
+        _state = disk.Records.Read(Oracle.Limits);
         foreach (var (command, stamp) in log.Committed.Skip(disk.FlushedCount))
         {
-            _changes.Clear();
-            _state.Apply(command, stamp, _changes);
-            _changes.ReleasedBodies.ForEach(disk.Delete);
+            Apply(command, stamp);
         }
 
         _delivery = new ModelDelivery(this, hops);
@@ -46,25 +42,16 @@ internal sealed class ModelServer
         }
     }
 
-    public Simulator Simulator { get; }
-
     public ModelLog Log { get; }
 
-    public ModelDisk Disk { get; }
+    public override QueueState State => _state;
 
-    public Oracle Oracle { get; }
-
-    public PlantedFault Fault { get; }
-
-    public QueueState State => _state;
-
-    public bool IsAlive => ReferenceEquals(Log.Server, this);
+    public override bool IsAlive => ReferenceEquals(Log.Server, this);
 
     /// <summary>Takes mail and delivers.</summary>
     public bool IsReady { get; private set; }
 
-    /// <summary>What happens later in this life, unless it has ended by then.</summary>
-    public void After(long milliseconds, Action action) => Simulator.After(milliseconds, () =>
+    public override void After(long milliseconds, Action action) => Simulator.After(milliseconds, () =>
     {
         if (IsAlive)
         {
@@ -72,13 +59,31 @@ internal sealed class ModelServer
         }
     });
 
+    public override void Propose(QueueCommand command, Action<ApplyStatus?> answer) => Log.Propose(this, command, answer);
+
+    public override void Store(IReadOnlyList<NoticePlan> notices, Action<IReadOnlyList<EnqueueCommand>> stored)
+    {
+        foreach (var notice in notices)
+        {
+            Disk.Write(notice.Id, new ModelBody(null, notice));
+        }
+
+        After(notices.Count == 0 ? 0 : Simulator.Between(1, 20), () =>
+        {
+            foreach (var notice in notices)
+            {
+                Disk.Sync(notice.Id);
+            }
+
+            stored([.. notices.Select(n => n.ToEnqueue(1000, new byte[16], BodyTraits.None, [new BodyHolder(Name, 1)], Name))]);
+        });
+    }
+
     /// <summary>A command of the log commits; the answer is this node's.</summary>
     public ApplyStatus? Committed(QueueCommand command, long stamp)
     {
-        _changes.Clear();
-        var status = _state.Apply(command, stamp, _changes);
-        _changes.ReleasedBodies.ForEach(Disk.Delete);
-        _changes.Messages.ForEach(_feed.Enqueue);
+        var status = Apply(command, stamp);
+        _unwritten[^1].Messages.ForEach(_feed.Enqueue);
         if (IsReady && _feed.Count > 0)
         {
             After(Simulator.Between(0, 20), Feed);
@@ -86,23 +91,11 @@ internal sealed class ModelServer
 
         if (Simulator.Chance(3))
         {
-            Disk.Flush(_state, Log.Committed.Count);
+            Disk.Flush(_state, _unwritten, Log.Committed.Count);
         }
 
         return status;
     }
-
-    public void ProposeUntilKnown(QueueCommand command, Action? then = null) => Log.Propose(this, command, status =>
-    {
-        if (status is null)
-        {
-            After(Simulator.Between(100, 3000), () => ProposeUntilKnown(command, then));
-        }
-        else
-        {
-            then?.Invoke();
-        }
-    });
 
     /// <summary>Takes a client's message; <paramref name="answer"/> is not called if this life ends before.</summary>
     public void Accept(Envelope envelope, Action<SubmissionAnswer> answer)
@@ -124,6 +117,15 @@ internal sealed class ModelServer
                 Enqueue(submission, answer);
             }
         });
+    }
+
+    private ApplyStatus Apply(QueueCommand command, long stamp)
+    {
+        var changes = new QueueChanges();
+        var status = _state.Apply(command, stamp, changes);
+        changes.ReleasedBodies.ForEach(Disk.Delete);
+        _unwritten.Add(changes);
+        return status;
     }
 
     private void Begin(List<QueueId> orphans)

@@ -6,19 +6,26 @@ namespace Quorumail.Simulation;
 /// <summary>Sees everything and forgets nothing: checks the promises while the run goes on, and all of them at its end.</summary>
 internal sealed class Oracle(Simulator simulator)
 {
-    private readonly QueueState _state = new();
+    private readonly QueueState _state = new(Limits);
     private readonly QueueChanges _changes = new();
     private readonly HashSet<(QueueId, int Attempt, int Recipient)> _starts = [];
     private readonly Dictionary<(QueueId, int Recipient), RecipientOutcome> _fates = [];
     private readonly Dictionary<(QueueId, string Recipient), int> _doubts = [];
     private readonly HashSet<(QueueId, SuspectReason)> _listed = [];
+    private readonly HashSet<(QueueId, string Recipient, int Attempt)> _open = [];
     private readonly HashSet<QueueId> _released = [];
+    private readonly HashSet<QueueId> _excused = [];
     private readonly Dictionary<(QueueId, int Recipient), int> _deliveries = [];
     private readonly Dictionary<(QueueId Original, int Recipient), int> _failureNotices = [];
     private readonly Dictionary<(QueueId, int Recipient), bool> _wantsNotice = [];
+    private readonly Dictionary<(QueueId, int Recipient), string> _addresses = [];
     private readonly List<Submission> _submissions = [];
 
-    public ModelDisk Disk { get; set; } = null!;
+    /// <summary>As small as makes their edges show; the same on all nodes.</summary>
+    public static QueueLimits Limits { get; } = new() { MovesPerSave = 1, SaveInterval = 20_000, MaxPlacements = 4 };
+
+    /// <summary>By node.</summary>
+    public SortedDictionary<string, ModelDisk> Disks { get; } = new(StringComparer.Ordinal);
 
     public QueueState State => _state;
 
@@ -32,13 +39,20 @@ internal sealed class Oracle(Simulator simulator)
     public void Submitted(Submission submission) => _submissions.Add(submission);
 
     /// <summary>Applies a committed command as every node would.</summary>
-    public ApplyStatus Committed(QueueCommand command, long stamp)
+    public ApplyStatus Committed(QueueCommand command, long stamp, string? from = null)
     {
         _changes.Clear();
+        var owner = command is AttemptStartedCommand begun && _state.TryGet(begun.Id, out var message) ? message.Owner : null;
         var status = _state.Apply(command, stamp, _changes);
         simulator.Record(command.GetType().Name, (SubjectOf(command), status));
+        Check(
+            status != ApplyStatus.Accepted || from is null || owner is null || from == owner,
+            $"{from} begins an attempt, so it owns the message");
         foreach (var (_, suspect) in _changes.SuspectsListed)
         {
+            Check(
+                suspect.Reason != SuspectReason.OwnerLost || _open.Remove((suspect.Id, suspect.Recipient, suspect.Attempt)),
+                $"{suspect.Id}/{suspect.Recipient} is listed, so attempt {suspect.Attempt} was open");
             _listed.Add((suspect.Id, suspect.Reason));
             if (suspect.Recipient.Length > 0)
             {
@@ -47,9 +61,9 @@ internal sealed class Oracle(Simulator simulator)
         }
 
         _released.UnionWith(_changes.ReleasedBodies);
-        foreach (var (id, message) in _changes.Messages)
+        foreach (var (id, changed) in _changes.Messages)
         {
-            Check(message is null || Disk.Bodies.ContainsKey(id), $"{id} is in the queue, so its body is durable");
+            Check(changed is null || IsDurable(changed), $"{id} is in the queue, so its body is durable");
         }
 
         if (status == ApplyStatus.Accepted)
@@ -59,6 +73,9 @@ internal sealed class Oracle(Simulator simulator)
 
         return status;
     }
+
+    /// <summary>Of these it can't be known any more that they were refused.</summary>
+    public void Excuse(IEnumerable<QueueId> ids) => _excused.UnionWith(ids);
 
     public void CheckDeleted(QueueId id) =>
         Check(_released.Contains(id) && !_state.TryGet(id, out _), $"the body of {id} is deleted only when Apply has released it");
@@ -110,8 +127,20 @@ internal sealed class Oracle(Simulator simulator)
             CheckEnd(submission);
         }
 
-        Check(Disk.Bodies.Count == 0, $"no body is left behind: {string.Join(' ', Disk.Bodies.Keys)}");
+        foreach (var (node, disk) in Disks)
+        {
+            Check(disk.Bodies.Count == 0, $"no body is left behind on {node}: {string.Join(' ', disk.Bodies.Keys)}");
+        }
     }
+
+    /// <summary>Whether the queue has the message as its node has it, so that this one must be able to deliver it.</summary>
+    public bool IsOwn(ModelNode node, QueuedMessage message) =>
+        _state.TryGet(message.Id, out var now) && now.Epoch == message.Epoch && now.Owner == node.Name
+        && (_state.Members is null || now.Holders.Contains(new BodyHolder(node.Name, node.Disk.Incarnation)));
+
+    /// <summary>Every holder that the queue names has the body, unless it has lost its whole disk meanwhile.</summary>
+    private bool IsDurable(QueuedMessage message) => message.Holders.All(h =>
+        Disks[h.Node] is var disk && (disk.Incarnation != h.Incarnation || disk.Bodies.ContainsKey(message.Id)));
 
     private void CheckEnd(Submission submission)
     {
@@ -123,7 +152,7 @@ internal sealed class Oracle(Simulator simulator)
                 submission.Answer != SubmissionAnswer.Taken || _fates.ContainsKey((id, recipient)),
                 $"{id}/{recipient} was acknowledged, so it is delivered or bounced");
             Check(
-                submission.Answer != SubmissionAnswer.TryLater || !isDelivered || _listed.Contains((id, SuspectReason.Answered451)),
+                submission.Answer != SubmissionAnswer.TryLater || !isDelivered || _excused.Contains(id) || _listed.Contains((id, SuspectReason.Answered451)),
                 $"{id}/{recipient} was refused and delivered all the same, so it is listed");
         }
 
@@ -142,12 +171,14 @@ internal sealed class Oracle(Simulator simulator)
                 foreach (var recipient in started.Recipients)
                 {
                     _starts.Add((started.Id, started.Attempt, recipient));
+                    _open.Add((started.Id, _addresses[(started.Id, recipient)], started.Attempt));
                 }
 
                 break;
             case AttemptEndedCommand ended:
                 foreach (var result in ended.Results)
                 {
+                    _open.Remove((ended.Id, _addresses[(ended.Id, result.Recipient)], ended.Attempt));
                     if (result.Outcome is RecipientOutcome.Delivered or RecipientOutcome.Bounced or RecipientOutcome.Dropped)
                     {
                         Check(_fates.TryAdd((ended.Id, result.Recipient), result.Outcome), $"{ended.Id}/{result.Recipient} ends once");
@@ -168,6 +199,7 @@ internal sealed class Oracle(Simulator simulator)
         for (var i = 0; i < enqueue.Envelope.Recipients.Count; i++)
         {
             var notify = enqueue.Envelope.Recipients[i].Notify;
+            _addresses[(enqueue.Id, i)] = enqueue.Envelope.Recipients[i].Address;
             _wantsNotice[(enqueue.Id, i)] = !enqueue.Envelope.HasNullSender
                 && (notify == DsnNotify.Unspecified || notify.HasFlag(DsnNotify.Failure));
         }
@@ -180,6 +212,11 @@ internal sealed class Oracle(Simulator simulator)
         WithdrawCommand c => c.Id.ToString(),
         ReportUnreadReplyCommand c => c.Id.ToString(),
         AttemptStartedCommand c => $"{c.Id} attempt {c.Attempt} of {string.Join(',', c.Recipients)}",
+        NodesChangedCommand c => string.Join(',', c.Nodes),
+        NodeDownCommand c => c.Node,
+        NodeUpCommand c => $"{c.Node} life {c.Life}",
+        NodeDrainingCommand c => $"{c.Node} {c.IsDraining}",
+        HoldersChangedCommand c => $"{string.Join(',', c.Ids)} {c.Holder} {c.Added}",
         AttemptEndedCommand c => $"{c.Id} attempt {c.Attempt}: {string.Join(',', c.Results.Select(r => $"{r.Recipient} {r.Outcome}"))}",
         _ => "",
     };

@@ -28,4 +28,13 @@ public enum PlantedFault
 
     /// <summary>Records a bounce without its notice.</summary>
     LosesNotices,
+
+    /// <summary>Of several nodes: names copies of which it has not heard that they are durable.</summary>
+    ClaimsCopies,
+
+    /// <summary>Of several nodes: begins a new life under the number of the last one.</summary>
+    KeepsItsLife,
+
+    /// <summary>Of several nodes: does not look at messages that come to it from a lost one.</summary>
+    MissesMoves,
 }

@@ -28,7 +28,7 @@ internal sealed class World
         _simulator = new Simulator(seed, keepTrace);
         _oracle = new Oracle(_simulator);
         _disk = new ModelDisk(_oracle);
-        _oracle.Disk = _disk;
+        _oracle.Disks.Add(ModelServer.NodeName, _disk);
         _log = new ModelLog(_simulator, _oracle);
         _hops = new ModelNextHops(_simulator, _oracle);
         _fault = fault;
@@ -94,9 +94,10 @@ internal sealed class World
         && (_disk.Bodies.Count == 0 || _simulator.Now > _start + FaultyTime + Hour)
         && _oracle.Submissions.All(s => s.Answer != SubmissionAnswer.None || !_oracle.State.TryGet(s.Id, out _));
 
-    private Envelope MakeEnvelope()
+    private Envelope MakeEnvelope() => MakeEnvelope(_simulator.Random);
+
+    internal static Envelope MakeEnvelope(Random random)
     {
-        var random = _simulator.Random;
         var recipients = Enumerable.Range(0, random.Next(1, 5)).Select(i => new EnvelopeRecipient(
             $"user{i}@{ModelNextHops.Domains[random.Next(random.Next(4) == 0 ? 5 : 3)]}",
             random.Next(6) switch { 0 => DsnNotify.Never, 1 => DsnNotify.Success | DsnNotify.Failure, _ => DsnNotify.Unspecified }));

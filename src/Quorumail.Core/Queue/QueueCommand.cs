@@ -58,7 +58,7 @@ public sealed record AttemptStartedCommand(
 
 /// <summary>
 /// The outcome of an attempt, per recipient, with the notices that the outcome asks for (enqueued in the same step; their
-/// bodies are durable before). For recipients whose accepted attempt is open it is taken whatever the epoch. It may also
+/// bodies are durable before). For recipients whose accepted attempt is open, begun in the same epoch, it is taken whoever owns the message now. It may also
 /// name, alone or together with those, recipients without an open attempt: for deliveries that are idempotent by
 /// themselves, for expiry, and for failures before the final dot; for these the epoch must be the present one and the
 /// attempt higher than any before. Refused as a whole if any recipient is final already or has another attempt open, or a

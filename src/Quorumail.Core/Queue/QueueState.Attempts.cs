@@ -52,6 +52,7 @@ public sealed partial class QueueState
                 State = RecipientState.Attempting,
                 Attempts = command.Attempt,
                 OpenAttempt = command.Attempt,
+                OpenEpoch = command.Epoch,
             };
         }
 
@@ -96,7 +97,7 @@ public sealed partial class QueueState
                 return ApplyStatus.Conflict;
             }
 
-            recipients[index] = recipient with { State = RecipientState.Queued, OpenAttempt = 0, NextAttemptAt = stamp };
+            recipients[index] = recipient with { State = RecipientState.Queued, OpenAttempt = 0, OpenEpoch = 0, NextAttemptAt = stamp };
         }
 
         foreach (var index in command.Recipients)
@@ -131,7 +132,7 @@ public sealed partial class QueueState
 
         foreach (var result in command.Results)
         {
-            if (message!.Recipients[result.Recipient] is var before && before.OpenAttempt != command.Attempt)
+            if (message!.Recipients[result.Recipient] is var before && !before.HasOpen(command.Attempt, command.Epoch))
             {
                 ListIfLost(command.Id, before, stamp, changes);
             }
@@ -194,8 +195,8 @@ public sealed partial class QueueState
                 return ApplyStatus.Conflict;
             }
 
-            // Of an open attempt the result is taken whatever the epoch.
-            if (recipient.OpenAttempt != command.Attempt)
+            // Of an open attempt the result is taken whoever owns the message now.
+            if (!recipient.HasOpen(command.Attempt, command.Epoch))
             {
                 if (recipient.IsWaiting && command.Epoch != message.Epoch)
                 {
@@ -225,6 +226,7 @@ public sealed partial class QueueState
         },
         Attempts = attempt,
         OpenAttempt = 0,
+        OpenEpoch = 0,
         NextAttemptAt = result.NextAttemptAt,
         LastResult = Shared(result),
         DelayNoticed = recipient.DelayNoticed || result.DelayNoticed,

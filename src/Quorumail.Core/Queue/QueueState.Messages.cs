@@ -22,8 +22,15 @@ public sealed partial class QueueState
 
     private ApplyStatus ApplyAbandon(AbandonCommand command, long stamp, QueueChanges changes)
     {
-        if (_messages.ContainsKey(command.Id) || _finished.Contains(command.Id))
+        if (_messages.ContainsKey(command.Id))
         {
+            return ApplyStatus.Conflict;
+        }
+
+        if (_finished.Contains(command.Id))
+        {
+            // A copy that came after the end of its message.
+            changes.ReleasedBodies.Add(command.Id);
             return ApplyStatus.Conflict;
         }
 

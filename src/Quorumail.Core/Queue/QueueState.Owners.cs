@@ -246,6 +246,7 @@ public sealed partial class QueueState
                 {
                     State = RecipientState.Queued,
                     OpenAttempt = 0,
+                    OpenEpoch = 0,
                     NextAttemptAt = stamp,
                 };
             }

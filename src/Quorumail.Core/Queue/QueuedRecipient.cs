@@ -19,6 +19,12 @@ public sealed record QueuedRecipient(
     RecipientResult? LastResult,
     bool DelayNoticed)
 {
+    /// <summary>The epoch in which the open attempt began; with its number it tells the attempt from those of other owners. Meaningless if none is open.</summary>
+    public long OpenEpoch { get; init; }
+
+    /// <summary>Whether this attempt, begun in this epoch, is open.</summary>
+    public bool HasOpen(int attempt, long epoch) => OpenAttempt == attempt && OpenAttempt > 0 && OpenEpoch == epoch;
+
     /// <summary>Whether nothing more will happen to this recipient.</summary>
     public bool IsFinal => State is RecipientState.Delivered or RecipientState.Bounced;
 

@@ -78,7 +78,7 @@ internal sealed class OwnershipRules
             {
                 var recipient = before[ended.Id].Recipients[result.Recipient];
                 Assert.True(
-                    recipient.OpenAttempt != ended.Attempt || _over.Add((ended.Id, recipient.Envelope.Address, ended.Attempt)));
+                    !recipient.HasOpen(ended.Attempt, ended.Epoch) || _over.Add((ended.Id, recipient.Envelope.Address, ended.Attempt)));
             }
         }
 

@@ -104,7 +104,7 @@ public sealed class OwnershipTests
         Assert.Equal(ApplyStatus.Accepted, Apply(new AttemptStartedCommand(Id, Found(Id).Epoch, 2, [0])));
         AssertListedOnce();
         Assert.Equal(ApplyStatus.Conflict, Apply(Ended(0, 1, RecipientOutcome.Delivered)));
-        Assert.Equal(ApplyStatus.Accepted, Apply(Ended(0, 2, RecipientOutcome.Delivered)));
+        Assert.Equal(ApplyStatus.Accepted, Apply(Ended(Found(Id).Epoch, 2, RecipientOutcome.Delivered)));
         AssertListedOnce();
     }
 
@@ -137,6 +137,18 @@ public sealed class OwnershipTests
         Assert.Equal(RecipientState.Queued, Found(Id).Recipients[0].State);
         Assert.Equal(ApplyStatus.Conflict, Apply(giveUp));
         AssertListedOnce();
+    }
+
+    [Fact]
+    public void A_stale_owners_result_never_passes_for_that_of_another_owners_attempt_of_the_same_number()
+    {
+        Form();
+        Apply(Message(Id, "a", "b"));
+        Apply(new NodeDownCommand("a", 1));
+        Assert.Equal(ApplyStatus.Accepted, Apply(new AttemptStartedCommand(Id, Found(Id).Epoch, 1, [0])));
+        Assert.Equal(ApplyStatus.Conflict, Apply(Ended(0, 1, RecipientOutcome.Deferred)));
+        Assert.Equal(RecipientState.Attempting, Found(Id).Recipients[0].State);
+        Assert.Equal(ApplyStatus.Accepted, Apply(Ended(Found(Id).Epoch, 1, RecipientOutcome.Delivered)));
     }
 
     [Fact]

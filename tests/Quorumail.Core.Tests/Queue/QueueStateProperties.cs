@@ -170,7 +170,7 @@ public sealed class QueueStateProperties
                 foreach (var result in c.Results)
                 {
                     var recipient = before[c.Id].Recipients[result.Recipient];
-                    Assert.True(recipient.OpenAttempt == c.Attempt
+                    Assert.True(recipient.HasOpen(c.Attempt, c.Epoch)
                         || (recipient.IsWaiting && before[c.Id].Epoch == c.Epoch && recipient.Attempts < c.Attempt));
                     Assert.True(result.Outcome != RecipientOutcome.InDoubt
                         || after.Suspects.Any(s => s.Suspect.Id == c.Id && s.Suspect.Reason == SuspectReason.NoReplyAfterDot));

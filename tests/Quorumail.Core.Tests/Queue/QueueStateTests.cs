@@ -106,8 +106,9 @@ public sealed class QueueStateTests
     public void A_result_of_an_accepted_attempt_is_taken_from_a_stale_owner()
     {
         Apply(Message(Id));
-        Apply(new OwnerRestartedCommand("a"));
-        Apply(new AttemptStartedCommand(Id, 1, 1, [0]));
+        Apply(new NodesChangedCommand([new("a", 1), new("b", 1)], 1));
+        Apply(new AttemptStartedCommand(Id, 0, 1, [0]));
+        Apply(new NodeUpCommand("a", 1, 5));
         Assert.Equal(ApplyStatus.Accepted, Apply(Ended(1, RecipientOutcome.Delivered, epoch: 0)));
         Assert.Equal(0, _state.Count);
     }

@@ -82,9 +82,12 @@ internal static class Generators
 
     public static readonly Gen<QueuedMessage> Message = Gen.Select(
         Enqueue,
-        Gen.Select(Recipient, Gen.Int[0, 4], Gen.Int, Gen.Int, Gen.Long, Result.Null(), Gen.Bool,
+        Gen.Select(Recipient, Gen.Int[0, 4], Gen.Int, Gen.Int[0, 2], Gen.Long, Result.Null(), Gen.Bool,
             (recipient, state, attempts, open, next, result, noticed) => new QueuedRecipient(
-                recipient, (RecipientState)state, attempts, open, next, result, noticed)).Array[1, 4],
+                recipient, (RecipientState)state, attempts, open, next, result, noticed)
+            {
+                OpenEpoch = open == 0 ? 0 : next,
+            }).Array[1, 4],
         Gen.Long,
         Gen.Long,
         Gen.OneOf(Gen.Const(0L), Gen.Long),

@@ -57,7 +57,7 @@ public sealed class QueueEncodingTests
             id, 4, 5, [new RecipientResult(0, RecipientOutcome.Deferred, "later", "4.0.0", "mx", 6, true)], []);
         var message = new QueuedMessage(
             id, "a@b", default, null,
-            [new QueuedRecipient(envelope.Recipients[0], RecipientState.Attempting, 1, 1, 7, null, false)], 12, default,
+            [new QueuedRecipient(envelope.Recipients[0], RecipientState.Attempting, 1, 1, 7, null, false) { OpenEpoch = 4 }], 12, default,
             new byte[2], enqueue.Holders, "n", 4, 8, "");
         (byte[] Now, string Then)[] pinned =
         [

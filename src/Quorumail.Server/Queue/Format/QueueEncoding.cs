@@ -32,7 +32,8 @@ internal static class QueueEncoding
 
     public static byte[] Encode(QueuedMessage message) => Write(
         ToStored(message),
-        message.Placed != 0 || message.IsHeld || message.Recipients.Any(r => r.State == RecipientState.OwnerLost) ? Version : First);
+        message.Placed != 0 || message.IsHeld || message.Recipients.Any(r => r.State == RecipientState.OwnerLost || HasOtherEpoch(message, r))
+            ? Version : First);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
@@ -438,7 +439,7 @@ internal static class QueueEncoding
 
         foreach (var recipient in message.Recipients)
         {
-            stored.Recipients.Add(new StoredRecipient
+            var storedRecipient = new StoredRecipient
             {
                 Envelope = ToLogged(recipient.Envelope),
                 State = (uint)recipient.State,
@@ -447,12 +448,21 @@ internal static class QueueEncoding
                 NextAttemptAt = recipient.NextAttemptAt,
                 LastResult = recipient.LastResult is { } result ? ToLogged(result) : null,
                 DelayNoticed = recipient.DelayNoticed,
-            });
+            };
+            if (HasOtherEpoch(message, recipient))
+            {
+                storedRecipient.OpenEpoch = recipient.OpenEpoch;
+            }
+
+            stored.Recipients.Add(storedRecipient);
         }
 
         AddHolders(stored.Holders, message.Holders);
         return stored;
     }
+
+    private static bool HasOtherEpoch(QueuedMessage message, QueuedRecipient recipient) =>
+        recipient.OpenAttempt != 0 && recipient.OpenEpoch != message.Epoch;
 
     private static QueuedMessage ToMessage(StoredMessage stored)
     {
@@ -463,7 +473,10 @@ internal static class QueueEncoding
             recipients[i] = new QueuedRecipient(
                 ToRecipient(recipient.Envelope ?? new LoggedRecipient()), (RecipientState)recipient.State,
                 recipient.Attempts, recipient.OpenAttempt, recipient.NextAttemptAt,
-                recipient.LastResult is { } result ? ToResult(result) : null, recipient.DelayNoticed);
+                recipient.LastResult is { } result ? ToResult(result) : null, recipient.DelayNoticed)
+            {
+                OpenEpoch = recipient.OpenAttempt == 0 ? 0 : recipient.HasOpenEpoch ? recipient.OpenEpoch : stored.Epoch,
+            };
         }
 
         return new QueuedMessage(

@@ -1,0 +1,260 @@
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+
+namespace Quorumail.Simulation;
+
+/// <summary>
+/// One run of a cluster: clients send to any node; nodes crash, lose their disks, are stopped, cut off, suspected and drained; the
+/// log has outages; next hops misbehave. Then all faults stop, and everything must come to its end, the same on all nodes.
+/// </summary>
+internal sealed class ClusterWorld
+{
+    private const long Hour = 3_600_000;
+    private const long FaultyTime = Hour;
+    private const int MaxSteps = 400_000;
+
+    private readonly Simulator _simulator;
+    private readonly Oracle _oracle;
+    private readonly ClusterLog _log;
+    private readonly ModelNextHops _hops;
+    private readonly PlantedFault _fault;
+    private readonly string[] _names;
+    private readonly long _start;
+    private int _unserved;
+    private bool _isFaulty = true;
+
+    public ClusterWorld(int seed, PlantedFault fault = PlantedFault.None, bool keepTrace = false)
+    {
+        _simulator = new Simulator(seed, keepTrace);
+        _oracle = new Oracle(_simulator);
+        _names = [.. Enumerable.Range(1, seed % 4 == 0 ? 5 : 3).Select(i => $"n{i}")];
+        _log = new ClusterLog(_simulator, _oracle, _names.Length);
+        _hops = new ModelNextHops(_simulator, _oracle);
+        _fault = fault;
+        _start = _simulator.Now;
+        foreach (var name in _names)
+        {
+            _oracle.Disks.Add(name, new ModelDisk(_oracle));
+        }
+    }
+
+    public Simulator Simulator => _simulator;
+
+    public Oracle Oracle => _oracle;
+
+    public int Crashes { get; private set; }
+
+    public int Wipes { get; private set; }
+
+    public int Stops { get; private set; }
+
+    /// <summary>Runs to the end; returns the promise that was broken, or null.</summary>
+    public string? Run(int messages = 12)
+    {
+        _unserved = messages;
+        for (var i = 0; i < messages; i++)
+        {
+            var envelope = World.MakeEnvelope(_simulator.Random);
+            _simulator.After(_simulator.Between(0, (int)(FaultyTime * 2 / 3)), () => Send(envelope));
+        }
+
+        _simulator.After(_simulator.Between(0, (int)FaultyTime), () => _log.OutageUntil = _simulator.Now + _simulator.Between(1000, 60_000));
+        _simulator.After(_simulator.Between(0, (int)FaultyTime), () => _hops.FlakyDownUntil = _simulator.Now + _simulator.Between(1000, (int)Hour));
+        _simulator.After(FaultyTime, Heal);
+        _simulator.AfterStep = MaybeFail;
+        foreach (var name in _names)
+        {
+            _simulator.After(_simulator.Between(0, 2000), () => Start(name));
+        }
+
+        KeepCopies();
+        try
+        {
+            if (!_simulator.Run(IsOver, _start + 48 * Hour, MaxSteps))
+            {
+                return $"all comes to its end: {_unserved} messages not taken, {_oracle.State.Count} queued, copies {_oracle.State.Copies} "
+                    + $"after {_simulator.Steps} steps; left: {string.Join(", ", _oracle.State.Messages.Select(m => $"{m.Id} of {m.Owner}"))}; "
+                    + $"bodies {string.Join(", ", _oracle.Disks.SelectMany(d => d.Value.Bodies.Keys.Select(id => $"{id} on {d.Key}")))}";
+            }
+
+            _oracle.CheckEnd();
+            return CheckAgreement();
+        }
+        catch (BrokenPromiseException broken)
+        {
+            return broken.Message;
+        }
+        catch (Core.InvariantViolationException violated)
+        {
+            return violated.Message;
+        }
+    }
+
+    private bool IsOver() =>
+        !_isFaulty && _unserved == 0 && _oracle.State.Count == 0 && _oracle.Disks.Values.All(d => d.Retractions.Count == 0)
+        && _oracle.Disks.Values.All(d => d.Bodies.Count == 0)
+        && _oracle.Submissions.All(s => s.Answer != SubmissionAnswer.None || !_oracle.State.TryGet(s.Id, out _));
+
+    /// <summary>When all is over every node has the same queue, and it is the one that the log describes.</summary>
+    private string? CheckAgreement()
+    {
+        var expected = Core.Tests.Queue.QueueStore.Dump(_oracle.State);
+        foreach (var server in _log.Servers.Values)
+        {
+            server.CatchUp();
+            if (Core.Tests.Queue.QueueStore.Dump(server.State) != expected)
+            {
+                return $"{server.Name} has the queue that the others have";
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>A client that tries one node after the other until it is answered 250.</summary>
+    private void Send(Envelope envelope)
+    {
+        var isDone = false;
+        var servers = _log.Servers.Values.Where(s => s.IsReady).ToArray();
+        if (servers.Length > 0)
+        {
+            servers[_simulator.Random.Next(servers.Length)].Accept(envelope, answer =>
+            {
+                if (!isDone)
+                {
+                    isDone = true;
+                    if (answer == SubmissionAnswer.Taken)
+                    {
+                        _unserved--;
+                    }
+                    else
+                    {
+                        _simulator.After(_simulator.Between(1000, 300_000), () => Send(envelope));
+                    }
+                }
+            });
+        }
+
+        // The connection breaks, or there was none.
+        _simulator.After(_simulator.Between(60_000, 300_000), () =>
+        {
+            if (!isDone)
+            {
+                isDone = true;
+                Send(envelope);
+            }
+        });
+    }
+
+    private void Start(string name)
+    {
+        if (!_log.Servers.ContainsKey(name))
+        {
+            _ = new ClusterServer(name, _log, _oracle.Disks[name], _simulator, _oracle, _hops, _fault);
+        }
+    }
+
+    private void MaybeFail()
+    {
+        if (!_isFaulty || !_simulator.Chance(0.6))
+        {
+            return;
+        }
+
+        var name = _names[_simulator.Random.Next(_names.Length)];
+        if (!_log.Servers.TryGetValue(name, out var server))
+        {
+            return;
+        }
+
+        switch (_simulator.Random.Next(8))
+        {
+            case 0 or 1:
+                Crash(name, _simulator.Between(100, 90_000));
+                break;
+            case 2 when MayWipe():
+                Wipes++;
+                Crash(name, _simulator.Between(100, 90_000));
+                _oracle.Disks[name].Wipe();
+                break;
+            case 3 or 4:
+                Stops++;
+                _simulator.Record("stop", name);
+                server.Stop(_simulator.Between(100, 120_000));
+                break;
+            case 5:
+                _simulator.Record("cut", name);
+                server.CutOff(_simulator.Between(100, 120_000));
+                break;
+            case 6:
+                _simulator.Record("suspect", name);
+                _log.Suspect(name);
+                break;
+            case 7:
+                Drain(server);
+                break;
+        }
+    }
+
+    /// <summary>Only a disk whose loss the copies survive: no other is lost, and every message has all of its.</summary>
+    private bool MayWipe() =>
+        _oracle.State.Members is { } members && _oracle.State.Copies.TooFew == 0
+        && _oracle.Disks.All(d => members.Find(d.Key)?.Incarnation == d.Value.Incarnation);
+
+    private void Crash(string name, long downTime)
+    {
+        Crashes++;
+        _simulator.Record("crash", (name, downTime));
+        _log.Servers.Remove(name);
+        _oracle.Disks[name].LosePower(_simulator.Random);
+        _log.Miss(name);
+        _simulator.After(downTime, () => Start(name));
+    }
+
+    private void Drain(ClusterServer server)
+    {
+        server.ProposeUntilKnown(new NodeDrainingCommand(server.Name, true));
+        server.After(_simulator.Between(1000, 200_000), () =>
+        {
+            if (_simulator.Chance(50) && _isFaulty)
+            {
+                Crash(server.Name, _simulator.Between(100, 20_000));
+            }
+            else
+            {
+                server.ProposeUntilKnown(new NodeDrainingCommand(server.Name, false));
+            }
+        });
+    }
+
+    /// <summary>Brings messages back to as many copies as they need.</summary>
+    private void KeepCopies()
+    {
+        foreach (var message in _oracle.State.MessagesWantingCopies(null, 50))
+        {
+            var source = _log.Servers.Values.FirstOrDefault(s => s.IsReachable && s.Disk.Bodies.ContainsKey(message.Id));
+            var target = _log.Servers.Values.FirstOrDefault(s => s.IsReachable && s.IsReady
+                && !message.Holders.Contains(new BodyHolder(s.Name, s.Disk.Incarnation)));
+            if (source is not null && target is not null)
+            {
+                source.CopyTo(target, message.Id);
+            }
+        }
+
+        _simulator.After(_isFaulty ? 5000 : 300_000, KeepCopies);
+    }
+
+    private void Heal()
+    {
+        _isFaulty = false;
+        _log.IsFaulty = false;
+        _hops.IsFaulty = false;
+        foreach (var name in _names)
+        {
+            if (_log.Servers.ContainsKey(name))
+            {
+                Crash(name, _simulator.Between(500, 3000));
+            }
+        }
+    }
+}
