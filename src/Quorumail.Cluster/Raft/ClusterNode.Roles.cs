@@ -87,7 +87,7 @@ public sealed partial class ClusterNode
             { IsRemote: false } => new RoleChange(NodeRole.Leader, NodeId, term),
             _ => new RoleChange(NodeRole.Follower, leader.NodeId, term),
         };
-        Become(after);
+        Become(_ => after);
         if (before == after)
         {
             return;
@@ -121,7 +121,7 @@ public sealed partial class ClusterNode
     {
         if (_role.Role == NodeRole.Leader)
         {
-            Become(new RoleChange(NodeRole.Follower, null, Term));
+            Become(now => now.Deposed(Term));
             Events.Note(ClusterEventKind.SteppedDown, Term, $"{NodeId} leads no more: no majority follows it, or somebody leads a later term.");
             Interlocked.Exchange(ref _leadership, null)?.Cancel();
             _changed.Set();
@@ -135,24 +135,25 @@ public sealed partial class ClusterNode
             : "never";
         if (isPreVote)
         {
-            Become(_role with { Role = NodeRole.Follower, Term = Term });
+            Become(now => now.Asking(Term));
             Events.Note(ClusterEventKind.LeaderMissed, term, $"Last contact with the leader {LeaderId ?? "(none known)"}: {contact}. Asks {log.Node.Members.Count - 1} others whether they miss it, too.");
         }
         else
         {
-            Become(new RoleChange(NodeRole.Candidate, null, term));
+            Become(now => now.Standing(term));
             Events.Note(ClusterEventKind.ElectionStarted, term, $"{NodeId} stands for term {term}. Last contact with a leader: {contact}.");
         }
     }
 
-    private void Become(RoleChange change)
+    private void Become(Func<RoleChange, RoleChange> change)
     {
         lock (_roleLock)
         {
-            if (_role != change)
+            RoleChange next = change(_role);
+            if (_role != next)
             {
-                Volatile.Write(ref _role, change);
-                _roleChanges.Writer.TryWrite(change);
+                Volatile.Write(ref _role, next);
+                _roleChanges.Writer.TryWrite(next);
             }
         }
     }

@@ -66,5 +66,10 @@ internal sealed class MemberCalls(ITransport? transport, TimeProvider time)
         {
             throw new PeerUnavailableException($"{nodeId} did not answer within {timeout.TotalMilliseconds:F0} ms.", expired);
         }
+        catch (OperationCanceledException given) when (token.IsCancellationRequested)
+        {
+            // The engine knows its own cancellation by the token, and takes any other for a fault.
+            throw new OperationCanceledException(given.Message, given, token);
+        }
     }
 }

@@ -101,6 +101,14 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
         }
 
         Result<ReplicationStatus> result = await AppendAsync(term, content, prevLogIndex, prevLogTerm, commitIndex, token);
+        if (result.Value.Result == HeartbeatResult.Rejected && result.Value.LastIndex < prevLogIndex
+            && node.Trail.ReadAll(result.Value.LastIndex, prevLogIndex + content.Count) is { } missing)
+        {
+            // It lacks what is before: that and the rest at once. The engine would ask again only when every member has
+            // answered or timed out, and a new leader begins so with each of them: one that is silent must not hold up it all.
+            result = await AppendAsync(term, missing.Entries, result.Value.LastIndex, missing.PreviousTerm, commitIndex, token);
+        }
+
         if (result.Value.Result is HeartbeatResult.Replicated or HeartbeatResult.ReplicatedWithLeaderTerm)
         {
             MatchedIndex = Math.Max(MatchedIndex, prevLogIndex + content.Count);

@@ -238,6 +238,18 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         CommitHeard();
     }
 
+    /// <summary>All entries after one up to another, and the term of the one; null if that is more than one message holds, or forgotten.</summary>
+    public (IReadOnlyList<JournalEntry> Entries, long PreviousTerm)? ReadAll(long previousIndex, long lastIndex)
+    {
+        if (previousIndex < _journal.Mark.Index)
+        {
+            return null;
+        }
+
+        List<JournalEntry> entries = _journal.ReadCopies(previousIndex + 1, lastIndex, _options.MaxReadBytes, _options.MaxReadEntries);
+        return entries.Count == lastIndex - previousIndex ? (entries, _journal.TermOf(previousIndex)) : null;
+    }
+
     /// <summary>Reads entries, bounded: the engine asks for a follower's whole backlog in one message.</summary>
     async ValueTask<TResult> IAuditTrail<IRaftLogEntry>.ReadAsync<TResult>(
         ILogEntryConsumer<IRaftLogEntry, TResult> reader, long startIndex, long endIndex, CancellationToken token)

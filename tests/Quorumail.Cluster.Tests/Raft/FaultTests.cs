@@ -103,6 +103,25 @@ public sealed class FaultTests
     }
 
     [Fact]
+    public async Task A_new_leader_commits_at_once_though_the_old_one_is_silent()
+    {
+        // An append is waited for as long as the lower time-out: longer than anything else that a new leader does.
+        ClusterTimers timers = new(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(3));
+        await using TestCluster cluster = await TestCluster.StartAsync(3, configure: o => o with { Timers = timers });
+        TestNode silent = await cluster.LeaderAsync();
+        Assert.Equal(ProposalOutcome.Applied, (await silent.ProposeAsync(1)).Outcome);
+        await cluster.ConvergedAsync();
+
+        cluster.Network.Isolate(silent.Name, silently: true);
+        TestNode next = await Eventually.GetAsync(() => cluster.Nodes.Values.FirstOrDefault(n => n != silent && n.Node.Leads), cluster.Describe);
+        long start = Stopwatch.GetTimestamp();
+        Assert.Equal(ProposalOutcome.Applied, (await next.ProposeAsync(2)).Outcome);
+
+        TimeSpan took = Stopwatch.GetElapsedTime(start);
+        Assert.True(took < timers.Append, $"{took}\n{cluster.Describe()}");
+    }
+
+    [Fact]
     public async Task What_was_on_its_way_to_a_leader_that_fell_silent_goes_to_the_next_one_as_soon_as_there_is_one()
     {
         // A follower waits twice the upper time-out for the leader's answer; an election takes less than that.
