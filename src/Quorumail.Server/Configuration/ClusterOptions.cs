@@ -51,6 +51,9 @@ public sealed record ClusterOptions
     [ConfigKey(IsRequired = true)]
     public string DiscoveryName { get; init; } = "smtp-cluster";
 
+    /// <summary>DNS servers to ask for <see cref="DiscoveryName"/>, <c>address</c> or <c>address:port</c>. Empty: those of the system.</summary>
+    public IReadOnlyList<string> DnsServers { get; init; } = [];
+
     /// <summary>
     /// Whether this node founds a cluster, if there is none, without the listed nodes that it can't reach. For one node,
     /// once; a disk that belongs to a cluster is not concerned.

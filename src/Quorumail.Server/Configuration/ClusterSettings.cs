@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Transport;
@@ -30,10 +31,12 @@ internal static class ClusterSettings
         Certificate = cluster.TlsEnabled ? new PortCertificate(cluster.TlsCert, cluster.TlsKey, cluster.TlsCa, time, log) : null,
     };
 
-    /// <summary>How nodes are found; null if only listed ones count.</summary>
-    public static DiscoveryOptions? Discovery(ClusterOptions cluster) => cluster.EnableAutoDiscovery
-        ? new DiscoveryOptions { Name = cluster.DiscoveryName, Port = cluster.BindPort }
-        : null;
+    /// <summary>How nodes are found, if not only listed ones count.</summary>
+    public static DiscoveryOptions Discovery(ClusterOptions cluster)
+    {
+        var discovery = new DiscoveryOptions { Name = cluster.DiscoveryName, Port = cluster.BindPort };
+        return cluster.DnsServers.Count == 0 ? discovery : discovery.Asking([.. cluster.DnsServers.Select(IPEndPoint.Parse)]);
+    }
 
     private static TimeSpan? Chosen(int milliseconds) => milliseconds > 0 ? TimeSpan.FromMilliseconds(milliseconds) : null;
 }

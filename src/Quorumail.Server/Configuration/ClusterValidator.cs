@@ -47,6 +47,11 @@ internal sealed class ClusterValidator(ClusterOptions cluster, Action<string, st
         {
             CheckAddress("cluster.advertise_address", cluster.AdvertiseAddress);
         }
+
+        foreach (var server in cluster.DnsServers.Where(server => !IPEndPoint.TryParse(server, out _)))
+        {
+            report("cluster.dns_servers", server, "is not valid", "It must be an address or address:port, such as \"9.9.9.9\" or \"[2620:fe::fe]:53\".");
+        }
     }
 
     private void CheckAddress(string key, string text)

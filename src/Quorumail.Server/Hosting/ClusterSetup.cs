@@ -47,7 +47,7 @@ internal static class ClusterSetup
             Tokens = cluster.IsAuthenticating ? [.. new[] { cluster.AuthToken, cluster.AuthTokenPrevious }.Where(token => token.Length > 0)] : [],
             AllowUnauthenticated = !cluster.IsAuthenticating,
             Certificate = certificate,
-            Discovery = new DiscoveryOptions { Name = cluster.DiscoveryName, Port = cluster.BindPort },
+            Discovery = ClusterSettings.Discovery(cluster),
             ReplicationBufferSize = cluster.ReplicationBufferSize,
             ReplicationBatchSize = cluster.ReplicationBatchSize,
             ReplicationBatchIntervalMs = cluster.ReplicationBatchIntervalMs,

@@ -1,3 +1,7 @@
+using System.Globalization;
+using System.Net;
+using Quorumail.EndToEnd.Processes;
+
 namespace Quorumail.EndToEnd.Cluster;
 
 /// <summary>How real servers find together, and what they say about it.</summary>
@@ -33,6 +37,38 @@ public sealed class FormationTests
         await cluster.UntilReadyAsync([0, 1, 2], Limit, Token);
         await cluster.UntilWholeAsync(Limit, Token);
         Assert.Equal("1", await cluster.GetAsync(2, "alone", "linearizable", Token));
+    }
+
+    [Theory]
+    [InlineData("smtp-cluster.example")]
+    [InlineData("_cluster._tcp.smtp-cluster.example")]
+    public async Task Three_nodes_that_are_told_a_name_alone_find_one_another_by_dns(string name)
+    {
+        await using var cluster = new ClusterServers(3);
+        var byAddress = name[0] != '_';
+        await using var dns = new DnsServer(
+            byAddress ? Enumerable.Range(2, 3).Select(host => IPAddress.Parse(string.Create(CultureInfo.InvariantCulture, $"127.0.0.{host}"))) : [],
+            byAddress ? [] : Enumerable.Range(0, 3).Select(i => ("localhost", cluster.ClusterPort(i))));
+        for (var i = 0; i < 3; i++)
+        {
+            // A headless service has an address for each node, and one port; a service record brings ports.
+            cluster.Configure(i, string.Create(CultureInfo.InvariantCulture, $"""
+                bind_address = "{(byAddress ? $"127.0.0.{i + 2}" : "127.0.0.1")}"
+                bind_port = {cluster.ClusterPort(byAddress ? 0 : i)}
+                enable_auto_discovery = true
+                discovery_name = "{name}"
+                dns_servers = ["{dns.EndPoint}"]
+                auth_token = "known-to-all-three"
+                """));
+            await cluster.StartAsync(i);
+        }
+
+        await cluster.UntilReadyAsync([0, 1, 2], TimeSpan.FromSeconds(90), Token);
+        await cluster.UntilWholeAsync(Limit, Token);
+
+        Assert.True(dns.Asked >= 9, $"{dns.Asked} questions");
+        Assert.True(await cluster.TryPutAsync(0, "found", "1", Token), cluster.Outputs);
+        Assert.Equal("1", await cluster.GetAsync(2, "found", "linearizable", Token));
     }
 
     [Fact]

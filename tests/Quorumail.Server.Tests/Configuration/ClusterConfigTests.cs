@@ -53,6 +53,7 @@ public sealed class ClusterConfigTests : IDisposable
     [InlineData("auth_enabled = false\ntls_enabled = true\ntls_cert = \"/nowhere/cert.pem\"\ntls_key = \"/nowhere/key.pem\"", "cluster.tls_cert")]
     [InlineData("auth_enabled = false\nnode_id = \"node 1\"", "cluster.node_id")]
     [InlineData("auth_enabled = false\nadvertise_address = \"node1:0\"", "cluster.advertise_address")]
+    [InlineData("auth_enabled = false\ndns_servers = [\"name.example\"]", "cluster.dns_servers")]
     [InlineData("auth_enabled = false\nheartbeat_timeout_ms = 5000", "cluster.heartbeat_timeout_ms")]
     [InlineData("auth_enabled = false\nconsensus_heartbeat_ms = 900", "cluster.consensus_heartbeat_ms")]
     [InlineData("auth_enabled = false\nconsensus_election_min_ms = 500\nconsensus_election_max_ms = 400", "cluster.consensus_election_min_ms")]
@@ -143,8 +144,7 @@ public sealed class ClusterConfigTests : IDisposable
     [Fact]
     public void Discovery_asks_for_a_name_that_fits_the_guides_service()
     {
-        Assert.Null(ClusterSettings.Discovery(Load("").Options.Cluster));
-        var discovery = ClusterSettings.Discovery(Load("enable_auto_discovery = true\nbind_port = 9005").Options.Cluster)!;
+        var discovery = ClusterSettings.Discovery(Load("enable_auto_discovery = true\nbind_port = 9005").Options.Cluster);
         Assert.Equal(("smtp-cluster", 9005), (discovery.Name, discovery.Port));
     }
 
