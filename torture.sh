@@ -3,11 +3,12 @@
 #
 #   ./torture.sh --minutes N [--seed S] [--nodes N]   a cluster in network namespaces under random faults (root), with a ledger
 #   ./torture.sh [--rounds N] [--seed S] [--large]    kill -9 and power cuts of a lone server under mail, with a ledger: 10 rounds
+#   ./torture.sh failover [--rounds N]                kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
 #   ./torture.sh frames [--seed S]                    a million mutated frames to port 9000
 #   ./torture.sh snapshot                             1 GiB of state, and as much shared state as there may be, to an empty node
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-rounds=10
+rounds=
 seed=$((RANDOM * 32768 + RANDOM))
 minutes=
 nodes=3
@@ -15,13 +16,13 @@ large=
 what=crash
 while [ $# -gt 0 ]; do
   case $1 in
-    frames | snapshot) what=$1 ;;
+    failover | frames | snapshot) what=$1 ;;
     --minutes) minutes=$2 what=cluster; shift ;;
     --nodes) nodes=$2; shift ;;
     --rounds) rounds=$2; shift ;;
     --seed) seed=$2; shift ;;
     --large) large=yes ;;
-    *) sed -n '4,7p' "$0" >&2; exit 2 ;;
+    *) sed -n '4,8p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
@@ -45,7 +46,7 @@ logs() { # arguments of the cluster's tests
 case $what in
   crash)
     build src/Quorumail.Server tests/Quorumail.EndToEnd
-    echo "torture: $rounds rounds, seed $seed"
+    echo "torture: ${rounds:=10} rounds, seed $seed"
     QUORUMAIL_ROUNDS=$rounds QUORUMAIL_SEED=$seed ends -class Quorumail.EndToEnd.Crash.CrashTests
     [ -z "$large" ] || QUORUMAIL_LARGE=yes ends -class Quorumail.EndToEnd.FirstUse.ResourceTests
     ;;
@@ -53,6 +54,11 @@ case $what in
     build src/Quorumail.Server tests/Quorumail.EndToEnd
     echo "torture: $minutes minutes, $nodes nodes, seed $seed"
     QUORUMAIL_MINUTES=$minutes QUORUMAIL_NODES=$nodes QUORUMAIL_SEED=$seed ends -explicit only -class Quorumail.EndToEnd.Cluster.Faults.TortureTests
+    ;;
+  failover)
+    build src/Quorumail.Server tests/Quorumail.EndToEnd
+    echo "torture: ${rounds:=20} rounds"
+    QUORUMAIL_FAILOVERS=$rounds ends -class Quorumail.EndToEnd.Cluster.FailoverTests
     ;;
   frames)
     build tests/Quorumail.Cluster.Tests

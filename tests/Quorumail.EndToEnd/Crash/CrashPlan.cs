@@ -11,6 +11,9 @@ internal static class CrashPlan
     /// <summary>Seeds load, trouble and the moments of the kills; another one each time unless given.</summary>
     public static int Seed { get; } = Read("QUORUMAIL_SEED", Random.Shared.Next(1, 1_000_000));
 
+    /// <summary>Leaders of a cluster killed one after the other (QUORUMAIL_FAILOVERS); two within test.sh.</summary>
+    public static int Failovers { get; } = Read("QUORUMAIL_FAILOVERS", 2);
+
     private static int Read(string name, int otherwise) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), CultureInfo.InvariantCulture, out var value) ? value : otherwise;
 }
