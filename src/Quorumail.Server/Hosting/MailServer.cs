@@ -190,8 +190,9 @@ internal sealed partial class MailServer : IAsyncDisposable
     {
         _ = ReportFailureAsync(queue.Failed);
         _status.Open(
-            new QueueView(() => queue.Counts, queue.Messages, queue.Suspects, () => queue.CommitIndex, () => queue.AppliedIndex)
+            new QueueView(() => queue.Counts, () => queue.CommitIndex, () => queue.AppliedIndex)
             {
+                Administration = QueueAdministration.Of(queue),
                 Term = () => queue.Term,
             },
             () => queue.IsReady ? null : "the log can't commit",

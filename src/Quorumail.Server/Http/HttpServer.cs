@@ -74,6 +74,7 @@ internal sealed class HttpServer : IAsyncDisposable
         });
         MapHealth(application, status);
         new QueueEndpoints(status, TimeProvider.System).Map(application);
+        new QueueActions(status).Map(application);
         new ClusterEndpoints(status).Map(application);
         new StateEndpoints(status).Map(application);
         application.MapFallback(context => WriteErrorAsync(context, StatusCodes.Status404NotFound, "no such path"));

@@ -1,21 +1,34 @@
+using System.Globalization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Quorumail.Core.Queue;
+using Quorumail.Core.Mail;
 
 namespace Quorumail.Server.Http;
 
-/// <summary>What can be asked about the queue: <c>/api/queue</c>, <c>/api/queue/suspects</c>, <c>/api/stats</c>.</summary>
+/// <summary>
+/// What can be asked about the queue: <c>/api/queue</c> with its messages, counts and lists, and <c>/api/stats</c>. Works
+/// without a majority too, and tells then what this node knows. What can be changed is in <see cref="QueueActions"/>.
+/// </summary>
 internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
 {
     private const int DefaultLimit = 100;
     private const int MaxLimit = 10_000;
 
+    private static readonly string[] Paging = ["after", "offset", "limit"];
+
     /// <summary>Adds the paths.</summary>
     public void Map(IEndpointRouteBuilder application)
     {
         application.MapGet("/api/queue", (RequestDelegate)(context => WithQueueAsync(context, ListAsync)));
-        application.MapGet("/api/queue/suspects", (RequestDelegate)(context => WithQueueAsync(context, SuspectsAsync)));
+        application.MapGet("/api/queue/domains", Listing((queue, limit, _) =>
+            new { domains = queue.CountsByDomain(limit).Select(QueueDescription.Describe) }));
+        application.MapGet("/api/queue/removals", Listing((queue, limit, _) =>
+            new { removals = queue.Removals(limit).Select(QueueDescription.Describe) }));
+        application.MapGet("/api/queue/suspects", Listing(Suspects));
+        application.MapGet("/api/queue/suspensions", Listing((queue, limit, _) =>
+            new { suspensions = queue.Suspensions().Where(s => s.IsInForce(queue.Time())).Take(limit).Select(QueueDescription.Describe) }));
+        application.MapGet("/api/queue/{id}", (RequestDelegate)(context => WithQueueAsync(context, ShowAsync)));
         application.MapGet("/api/stats", (RequestDelegate)(context => WithQueueAsync(context, StatsAsync)));
     }
 
@@ -24,44 +37,74 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
             ? answer(context, queue)
             : HttpServer.WriteErrorAsync(context, StatusCodes.Status503ServiceUnavailable, "the queue is not open yet");
 
+    private RequestDelegate Listing(Func<QueueAdministration, int, long, object> list) => context =>
+        WithQueueAsync(context, (_, queue) =>
+            !HttpServer.TryReadLimit(context, DefaultLimit, MaxLimit, out var limit) ? RefuseNumberAsync(context, "limit", 1)
+            : !TryReadNumber(context, "after", long.MaxValue, -1, out var after) ? RefuseNumberAsync(context, "after", 0, long.MaxValue)
+            : HttpServer.WriteJsonAsync(context, list(queue.Administration, limit, after)));
+
     private Task ListAsync(HttpContext context, QueueView queue)
     {
         if (!HttpServer.TryReadLimit(context, DefaultLimit, MaxLimit, out var limit))
         {
-            return RefuseLimitAsync(context);
+            return RefuseNumberAsync(context, "limit", 1);
         }
 
+        if (!TryReadNumber(context, "offset", MaxLimit, 0, out var offset))
+        {
+            return RefuseNumberAsync(context, "offset", 0);
+        }
+
+        if (!QueueFilter.TryRead(context.Request.Query, Paging, out var selection, out var fault))
+        {
+            return HttpServer.WriteErrorAsync(context, StatusCodes.Status400BadRequest, fault);
+        }
+
+        QueueId? after = null;
+        if (context.Request.Query["after"].ToString() is { Length: > 0 } text)
+        {
+            if (!QueueId.TryParse(text, out var id))
+            {
+                return HttpServer.WriteErrorAsync(context, StatusCodes.Status400BadRequest, "after is the id of a message");
+            }
+
+            after = id;
+        }
+
+        // One more than asked for tells whether there are more.
         var counts = queue.Counts();
+        var found = queue.Administration.Select(selection, after, (int)offset + limit + 1);
+        var page = found.Skip((int)offset).Take(limit).ToArray();
+        var now = queue.Administration.Time();
         return HttpServer.WriteJsonAsync(context, new
         {
             total = counts.Total,
             pending = counts.Queued,
             processing = counts.Attempting,
             retry = counts.Deferred,
+            held = counts.Held,
             size_bytes = counts.Octets,
-            messages = queue.Messages(limit).Select(Describe),
+            messages = page.Select(message => QueueDescription.Brief(message, now)),
+            next = found.Count > offset + limit ? page[^1].Id.ToString() : null,
         });
     }
 
-    private static Task SuspectsAsync(HttpContext context, QueueView queue)
+    private static object Suspects(QueueAdministration queue, int limit, long after)
     {
-        if (!HttpServer.TryReadLimit(context, DefaultLimit, MaxLimit, out var limit))
+        var found = queue.Suspects(after, limit + 1);
+        return new
         {
-            return RefuseLimitAsync(context);
-        }
+            suspects = found.Take(limit).Select(QueueDescription.Describe),
+            next = found.Count > limit ? found[limit - 1].Sequence : (long?)null,
+        };
+    }
 
-        return HttpServer.WriteJsonAsync(context, new
-        {
-            suspects = queue.Suspects(limit).Select(suspect => new
-            {
-                id = suspect.Id.ToString(),
-                recipient = suspect.Recipient,
-                attempt = suspect.Attempt,
-                reason = ReasonName(suspect.Reason),
-                listed_at = Time(suspect.ListedAt),
-                detail = suspect.Detail,
-            }),
-        });
+    private static Task ShowAsync(HttpContext context, QueueView queue)
+    {
+        var administration = queue.Administration;
+        return QueueId.TryParse((string?)context.Request.RouteValues["id"], out var id) && administration.Find(id) is { } message
+            ? HttpServer.WriteJsonAsync(context, QueueDescription.Full(message, administration.Suspensions(), administration.Time()))
+            : QueueActions.WriteNoMessageAsync(context);
     }
 
     private Task StatsAsync(HttpContext context, QueueView queue)
@@ -91,39 +134,18 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
                 pending = counts.Queued,
                 processing = counts.Attempting,
                 retry = counts.Deferred,
+                held = counts.Held,
             },
         });
     }
 
-    private static object Describe(QueuedMessage message) => new
+    private static bool TryReadNumber(HttpContext context, string name, long maximum, long fallback, out long number)
     {
-        id = message.Id.ToString(),
-        from = message.ReversePath,
-        size = message.Size,
-        created_at = Time(message.EnqueuedAt),
-        recipients = message.Recipients.Select(recipient => new
-        {
-            to = recipient.Envelope.Address,
-            status = recipient.State.ToString().ToLowerInvariant(),
-            attempts = recipient.Attempts,
-            next_retry_at = recipient.NextAttemptAt > 0 && !recipient.IsFinal ? Time(recipient.NextAttemptAt) : (DateTimeOffset?)null,
-            last_error = recipient.LastResult?.Reply,
-            next_hop = recipient.LastResult?.NextHop,
-        }),
-    };
+        number = fallback;
+        var text = context.Request.Query[name].ToString();
+        return text.Length == 0 || (long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number <= maximum);
+    }
 
-    /// <summary>The name of a reason in JSON and on the command line.</summary>
-    internal static string ReasonName(SuspectReason reason) => reason switch
-    {
-        SuspectReason.NoReplyAfterDot => "no-reply-after-dot",
-        SuspectReason.OwnerLost => "owner-lost",
-        SuspectReason.Answered451 => "answered-451",
-        SuspectReason.Unread250 => "250-unread",
-        _ => reason.ToString(),
-    };
-
-    private static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
-
-    private static Task RefuseLimitAsync(HttpContext context) =>
-        HttpServer.WriteErrorAsync(context, StatusCodes.Status400BadRequest, "limit must be a whole number from 1 to 10000");
+    private static Task RefuseNumberAsync(HttpContext context, string name, int minimum, long maximum = MaxLimit) => HttpServer.WriteErrorAsync(
+        context, StatusCodes.Status400BadRequest, FormattableString.Invariant($"{name} must be a whole number from {minimum} to {maximum}"));
 }

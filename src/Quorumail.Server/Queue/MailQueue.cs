@@ -239,6 +239,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Up to <paramref name="limit"/> suspects, oldest first.</summary>
     public IReadOnlyList<Suspect> Suspects(int limit) => _state.Suspects(limit);
 
+    /// <summary>Up to <paramref name="limit"/> suspects whose sequence number is above <paramref name="after"/>, oldest first: a page of a list.</summary>
+    public IReadOnlyList<ListedSuspect> ListedSuspects(long after, int limit) => _state.ListedSuspects(after, limit);
+
     /// <summary>
     /// Begins this node's new life in the log, so that nothing of an earlier one applies any more, and fills
     /// <see cref="Changes"/>. Once; a cluster without a majority is waited for.

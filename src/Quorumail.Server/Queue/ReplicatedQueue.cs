@@ -199,6 +199,15 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
     }
 
+    /// <summary>Up to <paramref name="limit"/> suspects whose sequence number is above <paramref name="after"/>, oldest first.</summary>
+    public ListedSuspect[] ListedSuspects(long after, int limit)
+    {
+        lock (_gate)
+        {
+            return [.. _state.Suspects.SkipWhile(listed => listed.Sequence <= after).Take(limit)];
+        }
+    }
+
     /// <summary>Puts every message into the feed, oldest first, and each change from now on.</summary>
     public void Publish()
     {

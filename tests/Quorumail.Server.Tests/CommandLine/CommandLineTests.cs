@@ -93,7 +93,10 @@ public sealed class CommandLineTests : IDisposable
         var status = new ServerStatus(TimeProvider.System);
         var id = QueueId.Create(1_700_000_000_000, 7);
         var suspect = new Suspect(id, "bob@example.org", 3, SuspectReason.NoReplyAfterDot, 1_700_000_000_000, "lost\u001b[31m");
-        status.Open(new QueueView(() => default, _ => [], _ => [suspect], () => 0, () => 0));
+        status.Open(new QueueView(() => default, () => 0, () => 0)
+        {
+            Administration = QueueAdministration.Empty with { Suspects = (_, _) => [new ListedSuspect(1, suspect)] },
+        });
         await using var server = await HttpServer.StartAsync(
             new HttpOptions { Port = 0, Token = "0123456789abcdef" }, status, NullLoggerFactory.Instance, Token);
         var call = $"queue suspects --http-port {server.EndPoint.Port}";

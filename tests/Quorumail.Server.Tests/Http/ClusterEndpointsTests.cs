@@ -24,7 +24,7 @@ public sealed class ClusterEndpointsTests : IAsyncLifetime
         _store = await ImmediateStore.OpenAsync(Token);
         _cluster.Store = _store.Store;
         _status.Open(_cluster);
-        _status.Open(new QueueView(() => default, _ => [], _ => [], () => 0, () => 0));
+        _status.Open(new QueueView(() => default, () => 0, () => 0));
         _status.SetPhase(null);
         _http = await HttpServer.StartAsync(new HttpOptions { Port = 0 }, _status, NullLoggerFactory.Instance, Token);
     }

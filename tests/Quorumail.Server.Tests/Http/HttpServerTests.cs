@@ -136,7 +136,12 @@ public sealed class HttpServerTests
         var id = QueueId.Create(1_700_000_000_000, 7);
         server.Status.Open(EmptyQueue() with
         {
-            Suspects = limit => limit == 5 ? [new Suspect(id, "bob@example.org", 3, SuspectReason.NoReplyAfterDot, 1_700_000_000_000, "detail")] : [],
+            Administration = QueueAdministration.Empty with
+            {
+                Suspects = (after, limit) => (after, limit) == (-1, 6)
+                    ? [new ListedSuspect(1, new Suspect(id, "bob@example.org", 3, SuspectReason.NoReplyAfterDot, 1_700_000_000_000, "detail"))]
+                    : [],
+            },
         });
 
         using var json = JsonDocument.Parse(await (await server.GetAsync("/api/queue/suspects?limit=5")).Content.ReadAsStringAsync(Token));
@@ -173,7 +178,7 @@ public sealed class HttpServerTests
         Assert.Equal(HttpStatusCode.ServiceUnavailable, (await server.GetAsync("/api/queue")).StatusCode);
     }
 
-    private static QueueView EmptyQueue() => new(() => new QueueCounts(1, 2, 3, 4), _ => [], _ => [], () => 5, () => 5);
+    private static QueueView EmptyQueue() => new(() => new QueueCounts(1, 2, 3, 4), () => 5, () => 5);
 
     private static async Task<string[]> ReasonsAsync(HttpResponseMessage response)
     {

@@ -1,0 +1,48 @@
+using Quorumail.Cluster.Log;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Queue;
+
+namespace Quorumail.Server.Http;
+
+/// <summary>What an operator can look up in the queue, which works without a majority too, and change, which does not.</summary>
+/// <param name="Find">A message; null if it is not in the queue.</param>
+/// <param name="Select">Messages that are meant, after an id, oldest first, at most as many as asked for.</param>
+/// <param name="CountsByDomain">The domains for which the most messages wait, at most as many as asked for.</param>
+/// <param name="Suspects">Suspects after a sequence number, oldest first, at most as many as asked for.</param>
+/// <param name="Suspensions">The suspensions in force, by scope and name.</param>
+/// <param name="Removals">The latest removed messages, oldest first, at most as many as asked for.</param>
+/// <param name="Propose">Changes something through the log.</param>
+/// <param name="Time">Cluster time in milliseconds.</param>
+internal sealed record QueueAdministration(
+    Func<QueueId, QueuedMessage?> Find,
+    Func<QueueSelection, QueueId?, int, IReadOnlyList<QueuedMessage>> Select,
+    Func<int, IReadOnlyList<DomainCounts>> CountsByDomain,
+    Func<long, int, IReadOnlyList<ListedSuspect>> Suspects,
+    Func<IReadOnlyList<Suspension>> Suspensions,
+    Func<int, IReadOnlyList<Removal>> Removals,
+    Func<QueueCommand, CancellationToken, ValueTask<QueueProposal>> Propose,
+    Func<long> Time)
+{
+    /// <summary>A queue without messages that takes no commands.</summary>
+    public static QueueAdministration Empty { get; } = new(
+        _ => null,
+        (_, _, _) => [],
+        _ => [],
+        (_, _) => [],
+        () => [],
+        _ => [],
+        (_, _) => ValueTask.FromResult(new QueueProposal(ProposalOutcome.Refused, default, "the queue takes no commands")),
+        () => 0);
+
+    /// <summary>Of a queue that is open.</summary>
+    public static QueueAdministration Of(MailQueue queue) => new(
+        id => queue.TryGet(id, out var message) ? message : null,
+        queue.Select,
+        queue.CountsByDomain,
+        queue.ListedSuspects,
+        () => queue.Suspensions,
+        queue.Removals,
+        queue.ProposeAsync,
+        () => queue.ClusterTime);
+}
