@@ -42,9 +42,14 @@ internal sealed record DemoNode(string Name, string Directory, int SmtpPort, int
     public IReadOnlyList<string> Arguments() =>
         FormattableString.Invariant($"--host|127.0.0.1|--port|{SmtpPort}|--http-port|{HttpPort}|--hostname|{Name}.localhost|--data|{Path.Combine(Directory, "data")}").Split('|');
 
+    /// <summary>Where local mail goes, whichever node delivers it.</summary>
+    public static string MaildirOf(string directory) => Path.Combine(directory, "maildir");
+
     /// <summary>The cluster's keys as environment variables, as the guide has them.</summary>
     public IReadOnlyDictionary<string, string> Variables(IEnumerable<DemoNode> all) => new Dictionary<string, string>(StringComparer.Ordinal)
     {
+        ["SMTP_STORAGE_MAILDIR_PATH"] = MaildirOf(Path.GetDirectoryName(Directory)!),
+        ["SMTP_STORAGE_MAILDIR_SHARED"] = "true",
         ["SMTP_CLUSTER_ENABLED"] = "true",
         ["SMTP_CLUSTER_NODE_ID"] = Name,
         ["SMTP_CLUSTER_BIND_ADDRESS"] = "127.0.0.1",

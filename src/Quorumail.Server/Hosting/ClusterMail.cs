@@ -1,5 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster;
+using Quorumail.Core.Cluster;
+using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Replication;
@@ -8,14 +10,16 @@ using Quorumail.Server.Storage;
 namespace Quorumail.Server.Hosting;
 
 /// <summary>The parts of a node of a cluster that keeps mail: the queue on the cluster's log, the bodies on several disks, and what the leader does for all.</summary>
-internal sealed class ClusterMail : IAsyncDisposable
+internal sealed partial class ClusterMail : IAsyncDisposable
 {
     private readonly BodyService _bodies;
     private readonly LeaderDuties _duties;
     private readonly CopyKeeper _copies;
+    private readonly ILogger _log;
 
-    private ClusterMail(ClusterManager manager, BodyService bodies, MailQueue queue, LeaderDuties duties, CopyKeeper copies)
+    private ClusterMail(ClusterManager manager, BodyService bodies, MailQueue queue, LeaderDuties duties, CopyKeeper copies, ILogger log)
     {
+        _log = log;
         Manager = manager;
         _copies = copies;
         _bodies = bodies;
@@ -33,9 +37,8 @@ internal sealed class ClusterMail : IAsyncDisposable
     public static async Task<ClusterMail> StartAsync(QuorumailOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken token)
     {
         var queueOptions = ClusterSetup.QueueOf(options);
-        var nodeId = options.Cluster.EffectiveNodeId;
         var log = loggers.CreateLogger("bodies");
-        ManagedPeers peers = new(nodeId);
+        ManagedPeers peers = new();
         QueueDisk? disk = null;
         BodyReplicas? replicas = null;
         ClusterManager? manager = null;
@@ -44,9 +47,11 @@ internal sealed class ClusterMail : IAsyncDisposable
             disk = await QueueDisk.OpenAsync(
                 queueOptions, database => replicas = new BodyReplicas(database, peers, () => disk!.State.Members, time, log), time, loggers);
             var state = disk.State;
+            var nodeId = MailQueue.ReadOrWriteNodeId(disk.Database, queueOptions.NodeId, options.Cluster.EffectiveNodeId);
+            peers.NodeId = nodeId;
             BodyService bodies = new(disk.Database, () => (int)peers.Self.Incarnation, id => state.TryGet(id, out _), state.IsOver, time, log);
             manager = new ClusterManager(
-                ClusterSetup.Create(options, time, loggers.CreateLogger("cluster")),
+                ClusterSetup.Create(options, time, loggers.CreateLogger("cluster")) with { NodeId = nodeId },
                 new ClusterHost
                 {
                     Application = state,
@@ -62,7 +67,7 @@ internal sealed class ClusterMail : IAsyncDisposable
             MailQueue queue = new(disk, manager.Log, () => CloseAsync(running), nodeId, () => running.Node!.Incarnation, queueOptions, time, loggers);
             LeaderDuties duties = new(manager, queue, state, options.Cluster, time, loggers.CreateLogger("cluster"));
             CopyKeeper copies = new(queue, state, replicas!, peers, time, log);
-            return new ClusterMail(manager, bodies, queue, duties, copies);
+            return new ClusterMail(manager, bodies, queue, duties, copies, log);
         }
         catch (Exception exception) when (ClusterSetup.IsStartProblem(exception) || exception is StorageException)
         {
@@ -95,6 +100,34 @@ internal sealed class ClusterMail : IAsyncDisposable
         _copies.Start();
     }
 
+    /// <summary>
+    /// Gives this node's messages to the others, as far as they can take them; those with an attempt under way when it has ended.
+    /// What can't be decided in time is decided when the node is gone.
+    /// </summary>
+    public async Task HandOverMessagesAsync(CancellationToken token)
+    {
+        if (Manager.IsReady && Manager.GetClusterStats().TotalNodes > 1)
+        {
+            await Queue.ProposeAsync(new NodeDrainingCommand(Queue.NodeId, IsDraining: true), token);
+        }
+    }
+
+    /// <summary>Lets another node lead, so that nobody has to find out that this one has gone.</summary>
+    public async Task HandOverLeadershipAsync(CancellationToken token)
+    {
+        try
+        {
+            if (Manager.LocalNode.Role == NodeRole.Leader && Manager.GetClusterStats().TotalNodes > 1)
+            {
+                await Manager.TransferLeadershipAsync(null, token);
+            }
+        }
+        catch (Exception problem) when (problem is InvalidOperationException or OperationCanceledException or IOException)
+        {
+            LogKeptLeading(_log, problem.Message);
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _copies.DisposeAsync();
@@ -112,4 +145,7 @@ internal sealed class ClusterMail : IAsyncDisposable
 
         await manager.DisposeAsync();
     }
+
+    [LoggerMessage(1, LogLevel.Information, "leadership could not be handed over before the stop: {Reason}")]
+    private static partial void LogKeptLeading(ILogger log, string reason);
 }

@@ -18,7 +18,7 @@ internal static class ClusterSetup
     public static MailQueueOptions QueueOf(QuorumailOptions options) => new()
     {
         Database = new DatabaseOptions { Path = options.Storage.Path, FreeSpaceFloor = options.Storage.MinFree },
-        NodeId = options.Cluster.EffectiveNodeId,
+        NodeId = options.Cluster.NodeId.Length > 0 ? options.Cluster.NodeId : null,
     };
 
     /// <summary>Whether an exception says that the cluster can't be started, or its disk not be opened, as this machine stands.</summary>

@@ -87,9 +87,19 @@ internal sealed partial class MailServer : IAsyncDisposable
         await _serving;
         var patience = Failed.IsCompleted ? FailedStopTimeout : _options.Server.ShutdownTimeout;
         using var bound = new CancellationTokenSource(patience, _clock);
+        if (!Failed.IsCompleted && _cluster is { } leaving)
+        {
+            await leaving.HandOverMessagesAsync(bound.Token);
+        }
+
         await Task.WhenAll(
             _smtp?.StopAsync(bound.Token) ?? Task.CompletedTask,
             _delivery?.StopAsync(bound.Token) ?? Task.CompletedTask);
+        if (!Failed.IsCompleted && _cluster is { } left)
+        {
+            await left.HandOverLeadershipAsync(bound.Token);
+        }
+
         await DisposeAsync();
     }
 
@@ -194,6 +204,8 @@ internal sealed partial class MailServer : IAsyncDisposable
             {
                 Administration = QueueAdministration.Of(queue),
                 Term = () => queue.Term,
+                Copies = () => queue.Copies,
+                Owned = () => queue.OwnedCount,
             },
             () => queue.IsReady ? null : "the log can't commit",
             () => queue.Health.Reason,

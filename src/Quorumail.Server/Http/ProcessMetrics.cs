@@ -12,6 +12,10 @@ internal sealed class ProcessMetrics
     private readonly Gauge _queueSize;
     private readonly Gauge _queueOctets;
     private readonly Gauge _queued;
+    private readonly Gauge _owned;
+    private readonly Gauge _copiesMissing;
+    private readonly Gauge _withoutCopy;
+    private readonly Gauge _withoutOwner;
     private readonly Gauge _commitIndex;
     private readonly Gauge _appliedIndex;
     private readonly Gauge _resident;
@@ -30,6 +34,10 @@ internal sealed class ProcessMetrics
         _queueSize = factory.CreateGauge("smtp_queue_size", "Messages in the queue.");
         _queueOctets = factory.CreateGauge("smtp_queue_bytes", "Octets of the messages in the queue.");
         _queued = factory.CreateGauge("smtp_messages_queued", "Messages in the queue by state: pending, processing or retry.", ["state"]);
+        _owned = factory.CreateGauge("smtp_queue_owned", "Messages in the queue that this node delivers.");
+        _copiesMissing = factory.CreateGauge("smtp_queue_copies_missing", "Messages with fewer copies on members' disks than [cluster] min_copies.");
+        _withoutCopy = factory.CreateGauge("smtp_queue_without_copy", "Messages without a copy on any member's disk.");
+        _withoutOwner = factory.CreateGauge("smtp_queue_without_owner", "Messages that wait because no node that holds them is up.");
         _commitIndex = factory.CreateGauge("smtp_log_commit_index", "Index of the last committed entry of the replicated log.");
         _appliedIndex = factory.CreateGauge("smtp_log_applied_index", "Index of the last applied entry of the replicated log.");
         _resident = factory.CreateGauge("process_resident_memory_bytes", "Resident memory size in bytes.");
@@ -54,6 +62,11 @@ internal sealed class ProcessMetrics
                 _queued.WithLabels("pending").Set(counts.Queued);
                 _queued.WithLabels("processing").Set(counts.Attempting);
                 _queued.WithLabels("retry").Set(counts.Deferred);
+                var copies = queue.Copies();
+                _owned.Set(queue.Owned());
+                _copiesMissing.Set(copies.TooFew);
+                _withoutCopy.Set(copies.None);
+                _withoutOwner.Set(copies.WithoutOwner);
                 _commitIndex.Set(queue.CommitIndex());
                 _appliedIndex.Set(queue.AppliedIndex());
             }

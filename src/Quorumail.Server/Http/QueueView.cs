@@ -14,6 +14,12 @@ internal sealed record QueueView(
     /// <summary>What operators look up and change.</summary>
     public QueueAdministration Administration { get; init; } = QueueAdministration.Empty;
 
+    /// <summary>Copies and owners of the queue's messages; all zero where there is one node alone.</summary>
+    public Func<CopyCounts> Copies { get; init; } = static () => default;
+
+    /// <summary>Messages that this node delivers.</summary>
+    public Func<int> Owned { get; init; } = static () => 0;
+
     /// <summary>Term of the replicated log.</summary>
     public Func<long> Term { get; init; } = () => 0;
 }

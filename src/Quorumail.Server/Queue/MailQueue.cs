@@ -80,6 +80,12 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>How many messages stand where.</summary>
     public QueueCounts Counts => _state.Counts;
 
+    /// <summary>How the messages stand with copies and owners.</summary>
+    public CopyCounts Copies => _state.Copies;
+
+    /// <summary>Messages that this node delivers.</summary>
+    public int OwnedCount => _state.CountOwnedBy(NodeId);
+
     /// <summary>Messages whose Enqueue did not end well and that are not yet known to be out of the queue.</summary>
     public int RetractionCount => _retractions.Count;
 
@@ -121,7 +127,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
         ClusterNode? log = null;
         try
         {
-            var nodeId = ReadOrWriteNodeId(disk.Database, options.NodeId);
+            var nodeId = ReadOrWriteNodeId(disk.Database, options.NodeId, "node-" + disk.Database.DiskId[^12..]);
             log = new ClusterNode(
                 new ClusterNodeOptions
                 {
@@ -302,11 +308,16 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     private static async Task<Exception> FirstFailureAsync(Task<Exception> disk, Task<Exception> log) =>
         await await Task.WhenAny(disk, log);
 
-    private static string ReadOrWriteNodeId(Database database, string? wanted)
+    /// <summary>The name that the data directory was made with; it can't be changed, for its messages carry it.</summary>
+    /// <param name="database">The disk's.</param>
+    /// <param name="wanted">The name that it must have; null: any.</param>
+    /// <param name="otherwise">The name to make it with if nothing is wanted.</param>
+    /// <exception cref="StorageException">It has another than the wanted.</exception>
+    internal static string ReadOrWriteNodeId(Database database, string? wanted, string otherwise)
     {
         if (database.Store.Get(database.Meta, NodeIdKey) is not { } stored)
         {
-            var made = wanted ?? "node-" + database.DiskId[^12..];
+            var made = wanted ?? otherwise;
             using var batch = new RocksBatch();
             batch.Put(database.Meta, NodeIdKey, Encoding.UTF8.GetBytes(made));
             database.Store.Write(batch, sync: true);
@@ -318,7 +329,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
             ? found
             : throw new StorageException(
                 $"The data directory {database.Path} belongs to node {found}, not to {wanted}: its messages are {found}'s. "
-                + $"Start with node id {found}, or with another data directory.");
+                + $"Say [cluster] node_id = \"{found}\" (SMTP_CLUSTER_NODE_ID), or start with another data directory.");
     }
 
     /// <summary>Gives up every body, of those found at start, that belongs to no message: its life ended between body and Enqueue.</summary>

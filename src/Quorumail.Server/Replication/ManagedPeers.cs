@@ -4,12 +4,15 @@ using Quorumail.Core.Queue;
 namespace Quorumail.Server.Replication;
 
 /// <summary>The other nodes over the cluster port.</summary>
-internal sealed class ManagedPeers(string nodeId) : IPeers
+internal sealed class ManagedPeers : IPeers
 {
+    /// <summary>This node's name; set before bodies come.</summary>
+    public string NodeId { get; set; } = "";
+
     /// <summary>The cluster; set before bodies come.</summary>
     public ClusterManager? Manager { get; set; }
 
-    public BodyHolder Self => new(nodeId, Manager?.Node?.Incarnation ?? 0);
+    public BodyHolder Self => new(NodeId, Manager?.Node?.Incarnation ?? 0);
 
     public IReadOnlyList<ClusterPeer> Reachable => Manager?.Reachable ?? [];
 

@@ -54,19 +54,22 @@ public sealed partial class MessageIntake : IAsyncDisposable
     public SmtpReply? Refusal => HasNoQuorum ? SmtpReplies.ShuttingDown : !_health.AcceptsMail ? SmtpReplies.StorageRefuses : null;
 
     /// <summary>Whether the log has not been able to commit for a while: new sessions are refused.</summary>
-    public bool HasNoQuorum
+    public bool HasNoQuorum => NoQuorumFor is not null;
+
+    /// <summary>How long new sessions have been refused because the log can't commit; null if they are not.</summary>
+    public TimeSpan? NoQuorumFor
     {
         get
         {
             if (_queue.IsReady)
             {
                 Volatile.Write(ref _notReadySince, 0);
-                return false;
+                return null;
             }
 
             var now = _time.GetTimestamp();
             var since = Interlocked.CompareExchange(ref _notReadySince, now, 0);
-            return since != 0 && _time.GetElapsedTime(since, now) >= NotReadyGrace;
+            return since != 0 && _time.GetElapsedTime(since, now) is var lacking && lacking >= NotReadyGrace ? lacking - NotReadyGrace : null;
         }
     }
 

@@ -27,6 +27,9 @@ public sealed record ReceivingOptions
     /// <summary>Pause before a failed authentication is answered. Default 1 s (ours).</summary>
     public TimeSpan AuthenticationPause { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>New sessions are told 421 for so long while there is no majority; then the listeners close until there is one.</summary>
+    public TimeSpan RefuseGrace { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Connections in all; further ones get 421 4.7.0. Default 10 000 (ours).</summary>
     public int ConnectionsMax { get; init; } = 10_000;
 

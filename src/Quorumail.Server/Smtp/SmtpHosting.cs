@@ -59,6 +59,7 @@ public static class SmtpHosting
             CommandTimeout = server.CommandTimeout,
             TransactionTimeout = server.TransactionTimeout,
             CommitTimeout = server.CommitTimeout,
+            RefuseGrace = server.RefuseGrace,
             ConnectionsMax = server.MaxConnections,
             ConnectionsPerAddressMax = server.MaxConnectionsPerAddress,
             MessagesPerMinuteMax = server.MaxMessagesPerMinute,

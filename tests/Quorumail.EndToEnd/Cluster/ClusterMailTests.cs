@@ -113,21 +113,109 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
         await SettleAsync(servers, [0, 1, 2], sink, sent);
     }
 
-    private async Task<ClusterServers> FormAsync(SmtpSink sink)
+    [Fact]
+    public async Task A_rolling_restart_under_load_loses_nothing_and_refuses_only_before_MAIL()
     {
-        ClusterServers servers = new(
-            3,
-            string.Create(CultureInfo.InvariantCulture, $"""
-                in_doubt_wait = "5s"
-                [queue]
-                retry_schedule = ["1s"]
-                [[routes]]
-                match = "*"
-                transport = "smtp"
-                host = "127.0.0.1"
-                port = {sink.Port}
-                """),
-            "trusted_networks = [\"127.0.0.0/8\"]");
+        await using var sink = new SmtpSink();
+        await using var servers = await FormAsync(sink);
+        using var stop = new CancellationTokenSource();
+        var loads = Loads(servers, [0, 1, 2], 0, "roll", CrashPlan.Seed);
+        var running = Task.WhenAll(loads.Select(load => load.RunAsync(stop.Token, _token)));
+        await Task.WhenAll(loads.Select(load => load.UntilAcknowledgedAsync(30, LoadLimit, _token)));
+        for (var i = 0; i < 3; i++)
+        {
+            var others = Enumerable.Range(0, 3).Where(other => other != i).ToList();
+            var before = others.Select(other => loads[other].Acknowledged).ToList();
+            Assert.Equal(0, await servers.TerminateAsync(i, TimeSpan.FromSeconds(40), _token));
+            await Task.WhenAll(others.Select((other, n) => loads[other].UntilAcknowledgedAsync(before[n] + 30, LoadLimit, _token)));
+            await servers.StartAsync(i);
+            await servers.UntilReadyAsync([i], FormLimit, _token);
+            await servers.UntilWholeAsync(FormLimit, _token);
+            await loads[i].UntilAcknowledgedAsync(loads[i].Acknowledged + 20, LoadLimit, _token);
+        }
+
+        await stop.CancelAsync();
+        await running;
+        List<SentMessage> sent = [.. loads.SelectMany(load => load.Sent)];
+        Assert.All(sent.Where(message => message.Outcome != SendOutcome.Acknowledged), message => Assert.StartsWith("421", message.Reply, StringComparison.Ordinal));
+        var verdict = await SettleAsync(servers, [0, 1, 2], sink, sent);
+        Assert.Empty(verdict.DuplicateListed);
+    }
+
+    [Fact]
+    public async Task A_wiped_node_comes_back_under_a_new_incarnation_and_gets_copies_again()
+    {
+        await using var sink = new SmtpSink { Script = static (stage, _) => stage == SinkStage.Connect ? SinkAction.Say("421 4.3.2 not now") : SinkAction.Accept };
+        await using var servers = await FormAsync(sink);
+        var loads = Loads(servers, [0, 1, 2], 30);
+        await Task.WhenAll(loads.Select(load => load.RunAsync(CancellationToken.None, _token)));
+        await servers.KillAsync(2);
+        servers.Wipe(2);
+        await servers.StartAsync(2);
+        await servers.UntilReadyAsync([2], FormLimit, _token);
+        await servers.UntilWholeAsync(FormLimit, _token);
+
+        // What lay on the lost disk and one other is on two again: one more disk may be lost.
+        await servers.UntilMetricAsync(0, "smtp_queue_copies_missing 0", DrainLimit, _token);
+        await servers.KillAsync(1);
+        sink.Script = static (_, _) => SinkAction.Accept;
+        await sink.UntilDeliveredAsync([.. loads.SelectMany(load => load.Sent)], DrainLimit, _token);
+        await servers.StartAsync(1);
+        await servers.UntilReadyAsync([1], FormLimit, _token);
+        await SettleAsync(servers, [0, 1, 2], sink, [.. loads.SelectMany(load => load.Sent)]);
+    }
+
+    [Fact]
+    public async Task A_node_without_a_majority_refuses_mail_then_closes_its_port_and_opens_it_again()
+    {
+        await using var sink = new SmtpSink();
+        await using var servers = await FormAsync(sink, "refuse_grace = \"2s\"");
+        await servers.KillAsync(1);
+        await servers.KillAsync(2);
+        await Deadline.UntilAsync(each => servers.RefusesConnectionsAsync(0, each), TimeSpan.FromSeconds(60), () => $"node1 still listens\n{servers.Outputs}", _token);
+        Assert.NotNull(await servers.StatusAsync(0, _token));
+        await servers.StartAsync(1);
+        await servers.UntilReadyAsync([0, 1], FormLimit, _token);
+        await Deadline.UntilAsync(async each => !await servers.RefusesConnectionsAsync(0, each), TimeSpan.FromSeconds(20), () => $"node1 does not listen\n{servers.Outputs}", _token);
+        var loads = Loads(servers, [0, 1], 20, "back");
+        await Task.WhenAll(loads.Select(load => load.RunAsync(CancellationToken.None, _token)));
+        await SettleAsync(servers, [0, 1], sink, [.. loads.SelectMany(load => load.Sent)]);
+    }
+
+    [Fact]
+    public async Task A_server_that_stood_alone_becomes_the_first_of_a_cluster_with_its_queue()
+    {
+        await using var sink = new SmtpSink { Script = static (stage, _) => stage == SinkStage.Connect ? SinkAction.Say("421 4.3.2 not now") : SinkAction.Accept };
+        await using var servers = new ClusterServers(3, Lines(sink), Trusting);
+        await servers.StartAloneAsync(0);
+        await servers.UntilReadyAsync([0], FormLimit, _token);
+        var alone = Loads(servers, [0], 40, "alone");
+        await alone[0].RunAsync(CancellationToken.None, _token);
+        Assert.Equal(0, await servers.TerminateAsync(0, TimeSpan.FromSeconds(40), _token));
+
+        await servers.StartAllAsync(FormLimit, _token);
+        await servers.UntilMetricAsync(0, "smtp_queue_copies_missing 0", DrainLimit, _token);
+        sink.Script = static (_, _) => SinkAction.Accept;
+        await servers.KillAsync(0);
+        await SettleAsync(servers, [1, 2], sink, [.. alone[0].Sent]);
+    }
+
+    private const string Trusting = "trusted_networks = [\"127.0.0.0/8\"]";
+
+    private static string Lines(SmtpSink sink) => string.Create(CultureInfo.InvariantCulture, $"""
+        in_doubt_wait = "5s"
+        [queue]
+        retry_schedule = ["1s"]
+        [[routes]]
+        match = "*"
+        transport = "smtp"
+        host = "127.0.0.1"
+        port = {sink.Port}
+        """);
+
+    private async Task<ClusterServers> FormAsync(SmtpSink sink, string server = "")
+    {
+        ClusterServers servers = new(3, Lines(sink), $"{Trusting}\n{server}");
         try
         {
             await servers.StartAllAsync(FormLimit, _token);
@@ -146,12 +234,13 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
             Port = servers.SmtpPort(i), Name = $"{name}-{i}", Sessions = 4, Messages = messages, Seed = seed + i,
         }))];
 
-    private async Task SettleAsync(ClusterServers servers, int[] nodes, SmtpSink sink, IReadOnlyCollection<SentMessage> sent)
+    private async Task<LedgerVerdict> SettleAsync(ClusterServers servers, int[] nodes, SmtpSink sink, IReadOnlyCollection<SentMessage> sent)
     {
         await sink.UntilDeliveredAsync(sent, DrainLimit, _token);
         await servers.UntilQueueEmptyAsync(nodes, DrainLimit, _token);
         var verdict = MailLedger.Settle(sent, sink.Copies, await servers.SuspectsAsync(nodes[0], _token));
         output.WriteLine(verdict.ToString());
         Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{servers.Outputs}");
+        return verdict;
     }
 }

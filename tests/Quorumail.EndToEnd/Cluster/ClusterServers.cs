@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Quorumail.EndToEnd.Processes;
@@ -69,6 +70,42 @@ internal sealed partial class ClusterServers : IAsyncDisposable
 
         node.Child = ChildProcess.Start(ServerProcess.Executable, ["--config", _directory[node.Name + ".toml"], .. arguments], _directory[node.Name + ".log"], _directory.Path);
     }
+
+    /// <summary>Starts one as a server that stands alone.</summary>
+    public Task StartAloneAsync(int index)
+    {
+        var node = _nodes[index];
+        node.Child = ChildProcess.Start(
+            ServerProcess.Executable, ["--config", _directory[node.Name + ".toml"]], _directory[node.Name + ".log"], _directory.Path,
+            new Dictionary<string, string>(StringComparer.Ordinal) { ["SMTP_CLUSTER_ENABLED"] = "false" });
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Empties the disk of one that does not run.</summary>
+    public void Wipe(int index) => Directory.Delete(_directory[_nodes[index].Name], recursive: true);
+
+    /// <summary>Whether one can't be connected to for SMTP.</summary>
+    public async ValueTask<bool> RefusesConnectionsAsync(int index, CancellationToken token)
+    {
+        using TcpClient client = new();
+        try
+        {
+            await client.ConnectAsync(IPAddress.Loopback, SmtpPort(index), token);
+            return false;
+        }
+        catch (SocketException)
+        {
+            return true;
+        }
+    }
+
+    /// <summary>Waits until one's metrics have a line.</summary>
+    public Task UntilMetricAsync(int index, string line, TimeSpan limit, CancellationToken token) => Deadline.UntilAsync(
+        async each => await TryGetAsync(index, "metrics", each) is { Status: HttpStatusCode.OK } metrics
+            && metrics.Body.Split('\n').Contains(line, StringComparer.Ordinal),
+        limit,
+        () => $"the metrics of {_nodes[index].Name} do not have {line}.\n{Outputs}",
+        token);
 
     /// <summary>Starts all and waits until each is ready and knows all as healthy members.</summary>
     public async Task StartAllAsync(TimeSpan limit, CancellationToken token)
@@ -140,12 +177,7 @@ internal sealed partial class ClusterServers : IAsyncDisposable
     {
         foreach (var i in nodes)
         {
-            await Deadline.UntilAsync(
-                async each => await TryGetAsync(i, "metrics", each) is { Status: HttpStatusCode.OK } metrics
-                    && metrics.Body.Split('\n').Contains("smtp_queue_size 0", StringComparer.Ordinal),
-                limit,
-                () => $"messages are still queued, says {_nodes[i].Name}.\n{Outputs}",
-                token);
+            await UntilMetricAsync(i, "smtp_queue_size 0", limit, token);
         }
     }
 
