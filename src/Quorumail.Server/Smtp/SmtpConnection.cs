@@ -19,6 +19,9 @@ namespace Quorumail.Server.Smtp;
 /// </summary>
 internal sealed partial class SmtpConnection : IAsyncDisposable
 {
+    /// <summary>Time for a client to read why the connection ends.</summary>
+    private static readonly TimeSpan FarewellLinger = TimeSpan.FromSeconds(1);
+
     private readonly ConnectionContext _connection;
     private readonly SmtpServices _services;
     private readonly SmtpListener _listener;
@@ -192,7 +195,12 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             if (result.IsCanceled && _farewell is { } farewell)
             {
                 _wire.Write(Session.Close(farewell).Octets);
-                await _wire.TryFlushAsync();
+                _wire.Drop(result.Buffer);
+                if (await _wire.TryFlushAsync())
+                {
+                    await LingerAsync();
+                }
+
                 return;
             }
 
@@ -219,6 +227,22 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             if (result.IsCompleted)
             {
                 await _wire.TryFlushAsync();
+                return;
+            }
+        }
+    }
+
+    // The client may just have sent a command: what is not read when the connection closes resets it, and takes the farewell along.
+    private async Task LingerAsync()
+    {
+        using var limit = new CancellationTokenSource(FarewellLinger, _services.Time);
+        await using var wakes = limit.Token.UnsafeRegister(static wire => ((SmtpWire)wire!).Interrupt(), _wire);
+        while (!limit.IsCancellationRequested)
+        {
+            var result = await _wire.ReadAsync();
+            _wire.Drop(result.Buffer);
+            if (result.IsCompleted)
+            {
                 return;
             }
         }

@@ -240,7 +240,8 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
         await servers.UntilQueueEmptyAsync(nodes, DrainLimit, _token);
         var verdict = MailLedger.Settle(sent, sink.Copies, await servers.SuspectsAsync(nodes[0], _token));
         output.WriteLine(verdict.ToString());
-        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{servers.Outputs}");
+        var doubled = sink.Copies.Where(copy => verdict.DuplicateUnlisted.Contains($"{copy.Id} {copy.Recipient}", StringComparer.Ordinal)).Select(copy => copy.QueueId).Distinct(StringComparer.Ordinal).Take(3);
+        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{servers.LinesOf(doubled)}\n{servers.Outputs}");
         return verdict;
     }
 }

@@ -59,6 +59,15 @@ internal sealed partial class ClusterServers : IAsyncDisposable
     /// <summary>The last lines of each server's output, for messages.</summary>
     public string Outputs => string.Join("\n", _nodes.Select(node => $"--- {node.Name}\n{node.Child?.OutputTail}"));
 
+    /// <summary>What all servers have logged of some messages, for messages.</summary>
+    public string LinesOf(IEnumerable<string> queueIds)
+    {
+        var wanted = queueIds.ToList();
+        return string.Join("\n", _nodes.SelectMany(node => (node.Child?.Output ?? "").Split('\n')
+            .Where(line => wanted.Exists(id => line.Contains(id, StringComparison.Ordinal)))
+            .Select(line => $"{node.Name}: {line}")));
+    }
+
     /// <summary>Starts one, with further arguments; returns before it is ready.</summary>
     public async Task StartAsync(int index, params string[] arguments)
     {

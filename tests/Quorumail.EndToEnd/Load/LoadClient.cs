@@ -83,7 +83,7 @@ internal sealed class LoadClient(LoadPlan plan)
             {
                 Interlocked.Increment(ref _acknowledged);
             }
-            else if ((await conversation.AskAsync("RSET", token)).Code != 250)
+            else if (reply.StartsWith("421", StringComparison.Ordinal) || (await conversation.AskAsync("RSET", token)).Code != 250)
             {
                 return;
             }
@@ -112,6 +112,11 @@ internal sealed class LoadClient(LoadPlan plan)
         for (var i = 0; i < recipients.Length + (chunked ? 1 : 2); i++)
         {
             var reply = await conversation.ReadReplyAsync(token);
+            if (reply.Code == 421)
+            {
+                return (SendOutcome.Refused, reply.ToString());
+            }
+
             if (!reply.IsPositive)
             {
                 refusal ??= reply;
