@@ -7,7 +7,7 @@
 // Prints one line of JSON: messages, seconds, rate (1/s), errors, p50_ms, p99_ms, max_ms, client_cpu_us (a message).
 #include "smtp.h"
 
-enum { INPUT_SIZE = 4096, COMMAND_SIZE = 1024, POOL_SIZE = 1 << 20, LINE_LENGTH = 76 };
+enum { INPUT_SIZE = 4096, COMMAND_SIZE = 1024, POOL_SIZE = 1 << 20, LINE_LENGTH = 76, PORTS_MAX = 16 };
 
 enum state { CLOSED, CONNECTING, GREETING, HELLO, MAIL, RCPT, DATA, BODY, QUIT };
 
@@ -29,16 +29,15 @@ struct session {
 };
 
 static struct {
-    int port, sessions, per_connection;
+    int ports[PORTS_MAX], port_count, sessions, per_connection;
     long messages;
     double duration;
     size_t length;
     bool pipelining;
     const char *sender, *recipient, *acknowledged_path;
-} options = {.port = 2525, .sessions = 1, .duration = 5, .length = 4096,
+} options = {.ports = {2525}, .port_count = 1, .sessions = 1, .duration = 5, .length = 4096,
     .sender = "sender@load.example", .recipient = "recipient@sink.example"};
 
-static struct sockaddr_in server;
 static int epoll;
 static char pool[POOL_SIZE + 2 * LINE_LENGTH];
 static char tag[48];
@@ -46,6 +45,7 @@ static long started, acknowledged, errors;
 static double ends;
 static struct samples latencies;
 static FILE *acknowledged_file;
+static struct session *sessions;
 
 static void open_session(struct session *session);
 
@@ -130,6 +130,7 @@ static void say(struct session *session, enum state state, int length)
     session->offset = 0;
     flush_output(session);
 }
+
 
 #define SAY(session, state, ...) say(session, state, snprintf((session)->command, COMMAND_SIZE, __VA_ARGS__))
 
@@ -248,6 +249,7 @@ static void open_session(struct session *session)
     session->pieces = session->piece = 0;
     session->wants_write = true;
     watch(epoll, EPOLL_CTL_ADD, session->fd, EPOLLIN | EPOLLOUT, session);
+    struct sockaddr_in server = loopback(options.ports[(session - sessions) % options.port_count]);
     if (connect(session->fd, (void *)&server, sizeof server) < 0 && errno != EINPROGRESS)
         die("connect");
 }
@@ -276,9 +278,22 @@ static void handle(struct session *session, uint32_t events)
 
 _Noreturn static void usage(void)
 {
-    fprintf(stderr, "load [-p port] [-s sessions] [-m messages | -T seconds] [-l bytes a message] [-n messages a "
+    fprintf(stderr, "load [-p port[,port...]] [-s sessions] [-m messages | -T seconds] [-l bytes a message] [-n messages a "
                     "connection, 0: no limit] [-P pipelining] [-f sender] [-t recipient] [-a file for acknowledged ids]\n");
     exit(2);
+}
+
+// Sessions are spread over the ports, one after the other.
+static void read_ports(char *list)
+{
+    options.port_count = 0;
+    for (char *port = strtok(list, ","); port; port = strtok(NULL, ",")) {
+        if (options.port_count == PORTS_MAX)
+            usage();
+        options.ports[options.port_count++] = atoi(port);
+    }
+    if (!options.port_count)
+        usage();
 }
 
 static void read_options(int count, char **values)
@@ -286,7 +301,7 @@ static void read_options(int count, char **values)
     int option;
     while ((option = getopt(count, values, "p:s:m:T:l:n:Pf:t:a:")) != -1)
         switch (option) {
-        case 'p': options.port = atoi(optarg); break;
+        case 'p': read_ports(optarg); break;
         case 's': options.sessions = atoi(optarg); break;
         case 'm': options.messages = atol(optarg); break;
         case 'T': options.duration = atof(optarg); break;
@@ -307,13 +322,12 @@ int main(int count, char **values)
     read_options(count, values);
     raise_file_limit();
     fill_pool();
-    server = loopback(options.port);
     snprintf(tag, sizeof tag, "%x.%llx", getpid(), (unsigned long long)nanoseconds_now());
     if (options.acknowledged_path && !(acknowledged_file = fopen(options.acknowledged_path, "w")))
         die(options.acknowledged_path);
 
     epoll = epoll_create1(0);
-    struct session *sessions = calloc((size_t)options.sessions, sizeof *sessions);
+    sessions = calloc((size_t)options.sessions, sizeof *sessions);
     double began = seconds_now(), last_event = began;
     ends = began + options.duration;
     for (int i = 0; i < options.sessions; i++)

@@ -4,6 +4,7 @@
 #
 #   bench/run.sh [--quick] [--rounds N] [--seconds S] [--only postfix|quorumail] [--sessions "N …"]
 #                [--sizes "BYTES …"] [--output FILE]
+#   bench/run.sh cluster-mail [the same]      three nodes of Quorumail, too: mail through a cluster, sessions spread over it
 #   bench/run.sh cluster [ROUNDS [SECONDS]]   shared state on three processes, beside etcd (Debian's etcd-server)
 #
 # Prints a Markdown table and writes it to FILE (default artifacts/bench/result.md). Takes about 13 minutes, with
@@ -45,6 +46,12 @@ if [ "${1:-}" = cluster ]; then
   exit
 fi
 
+cluster_mail=
+if [ "${1:-}" = cluster-mail ]; then
+  shift
+  cluster_mail=yes
+fi
+
 rounds=3
 seconds=2.5
 warm_seconds=6
@@ -53,6 +60,11 @@ sizes="4096 51200"
 idle_connections=5000
 servers="postfix quorumail"
 output=$tools/result.md
+if [ -n "$cluster_mail" ]; then
+  servers="postfix quorumail three"
+  sizes=4096
+  output=$tools/cluster-mail.md
+fi
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) rounds=1 seconds=1.5 warm_seconds=4 ;;
@@ -86,7 +98,7 @@ log() { echo "bench: $*" >&2; }
 build() {
   "$tests/peers.sh" >&2
   for tool in load sink idle; do cc -O2 -Wall -Wextra -o "$tools/$tool" "$here/$tool.c"; done
-  case $servers in *quorumail*)
+  case $servers in *quorumail* | *three*)
     if [ -z "${QUORUMAIL_SERVER:-}" ]; then
       "$repository/build.sh" >&2
     fi
@@ -129,34 +141,55 @@ start_server() { # name mode(accept|discard|relay) next-hop-port : sets server_p
       "$tests/postfix.sh" "$cell/postfix" "$port" "${settings[@]}" >"$cell/server.log" 2>&1 &
       ;;
     quorumail)
-      local http route
-      http=$(free_port)
-      case $2 in
-        discard) route='transport = "discard"' ;;
-        *) route="transport = \"smtp\"
-host = \"127.0.0.1\"
-port = $3" ;;
-      esac
-      cat >"$cell/config.toml" <<TOML
-[server]
-host = "127.0.0.1"
-port = $port
-hostname = "quorumail.example"
-trusted_networks = ["127.0.0.0/8"]
-[storage]
-path = "$cell/data"
-[http]
-port = $http
-[[routes]]
-match = "*"
-$route
-TOML
+      configure "$cell/config.toml" "$port" "$cell/data" "$2" "$3"
       (cd "$cell" && exec setsid "$server" --config "$cell/config.toml") >"$cell/server.log" 2>&1 &
+      ;;
+    three)
+      local node ports=() peers=()
+      for node in 0 1 2; do ports[node]=$(free_port); peers[node]=$(free_port); done
+      for node in 0 1 2; do
+        configure "$cell/config$node.toml" "${ports[node]}" "$cell/data$node" "$2" "$3"
+        cat >>"$cell/config$node.toml" <<TOML
+[cluster]
+enabled = true
+node_id = "node$node"
+bind_address = "127.0.0.1"
+bind_port = ${peers[node]}
+peers = ["127.0.0.1:${peers[0]}", "127.0.0.1:${peers[1]}", "127.0.0.1:${peers[2]}"]
+TOML
+      done
+      port=${ports[0]},${ports[1]},${ports[2]}
+      # One session, whose processes are counted together.
+      (cd "$cell" && exec setsid bash -c 'trap "kill 0" TERM; for node in 0 1 2; do "$0" --config "$1/config$node.toml" >"$1/server$node.log" 2>&1 & done; wait' "$server" "$cell") >"$cell/server.log" 2>&1 &
       ;;
   esac
   server_pid=$!
   children+=("$server_pid")
-  wait_for_port "$port" "$server_pid"
+  local each
+  for each in ${port//,/ }; do wait_for_port "$each" "$server_pid"; done
+}
+
+configure() { # file port data-directory mode next-hop-port
+  local route='transport = "discard"'
+  if [ "$4" != discard ]; then
+    route="transport = \"smtp\"
+host = \"127.0.0.1\"
+port = $5"
+  fi
+  cat >"$1" <<TOML
+[server]
+host = "127.0.0.1"
+port = $2
+hostname = "quorumail.example"
+trusted_networks = ["127.0.0.0/8"]
+[storage]
+path = "$3"
+[http]
+port = $(free_port)
+[[routes]]
+match = "*"
+$route
+TOML
 }
 
 stop() { # pid
@@ -297,7 +330,7 @@ measure() { # server mode sessions size
   local kind=$1 sessions=$3 size=$4 key="$1 $2 $3 $4" count
   local name="$2 $3 $4"
   mode=$2
-  if [ "$kind" = quorumail ]; then
+  if [ "$kind" != postfix ]; then
     key="$kind $mode"
     if [ "$mode" = accept ]; then key="$key $size"; fi
   fi
@@ -310,9 +343,11 @@ measure() { # server mode sessions size
   for figure in p50_ms p99_ms client_cpu_us; do note "$name" "$kind" $figure "$(json $figure <"$cell/load.json")"; done
   count=$(awk -v r="$(json rate <"$cell/load.json")" -v s="$seconds" -v n="$sessions" \
     'BEGIN { m = int(r * s); print m < n ? n : m }')
-  settle
-  timed "$name" "$kind" source_ "$count" "$peers/smtp-source" -d -s "$sessions" -m "$count" -l "$size" \
-    -f sender@load.example -t recipient@sink.example "127.0.0.1:$port"
+  if [ "$kind" != three ]; then # smtp-source talks to one server
+    settle
+    timed "$name" "$kind" source_ "$count" "$peers/smtp-source" -d -s "$sessions" -m "$count" -l "$size" \
+      -f sender@load.example -t recipient@sink.example "127.0.0.1:$port"
+  fi
   if [ "$kind" = postfix ]; then close_cell "$key"; fi
 }
 
@@ -345,6 +380,7 @@ report() {
   commit=$(git -C "$repository" rev-parse --short HEAD 2>/dev/null || echo unknown)
   echo "Commit $commit, $(date -u +%Y-%m-%d), $(nproc) cores $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), \
 $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, Linux $(uname -r), rounds: $rounds of $seconds s, medians."
+  case $servers in *three*) echo "three: three nodes of Quorumail on this machine, sessions spread over them; 250 means fsynced on two of the three." ;; esac
   echo "Durability: Quorumail fsyncs body and log before 250 (its default); Postfix $("$peers/postconf" -dh mail_version 2>/dev/null) fsyncs the queue file before 250 (its default)."
   echo "$verified acknowledged messages of the relay runs were looked for at the sink by their ids: $([ "$failed" = 0 ] && echo all were there || echo SOME WERE LOST)."
   echo
@@ -363,8 +399,8 @@ $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, 
       print "|---|---|---|---|---|---|---|---|---|---|---|---|"
       for (c = 1; c <= cells; c++) {
         if (order[c] == "idle") continue
-        split("postfix quorumail", kinds, " ")
-        for (k = 1; k <= 2; k++) if (n[order[c], kinds[k], "rate"]) {
+        split("postfix quorumail three", kinds, " ")
+        for (k = 1; k <= 3; k++) if (n[order[c], kinds[k], "rate"]) {
           split(order[c], part, " ")
           sinkcpu = median(order[c], kinds[k], "sink_cpu_us")
           printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s / %s | %s |\n", part[1], part[2], part[3], kinds[k],
@@ -376,22 +412,22 @@ $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, 
         }
       }
       print ""
-      print "| mode | sessions | bytes | Quorumail ÷ Postfix, smtp-source | load | p50 | CPU |"
-      print "|---|---|---|---|---|---|---|"
-      for (c = 1; c <= cells; c++) {
+      print "| mode | sessions | bytes | | ÷ Postfix, smtp-source | load | p50 | CPU |"
+      print "|---|---|---|---|---|---|---|---|"
+      for (c = 1; c <= cells; c++) for (k = 2; k <= 3; k++) {
         cell = order[c]
-        if (cell == "idle" || !n[cell, "postfix", "rate"] || !n[cell, "quorumail", "rate"]) continue
+        if (cell == "idle" || !n[cell, "postfix", "rate"] || !n[cell, kinds[k], "rate"]) continue
         split(cell, part, " ")
-        printf "| %s | %s | %s | %.2f | %.2f | %.2f | %.2f |\n", part[1], part[2], part[3],
-          median(cell, "quorumail", "source_rate") / median(cell, "postfix", "source_rate"),
-          median(cell, "quorumail", "rate") / median(cell, "postfix", "rate"),
-          median(cell, "quorumail", "p50_ms") / median(cell, "postfix", "p50_ms"),
-          median(cell, "quorumail", "cpu_ms") / median(cell, "postfix", "cpu_ms")
+        printf "| %s | %s | %s | %s | %s | %.2f | %.2f | %.2f |\n", part[1], part[2], part[3], kinds[k],
+          n[cell, kinds[k], "source_rate"] ? sprintf("%.2f", median(cell, kinds[k], "source_rate") / median(cell, "postfix", "source_rate")) : "–",
+          median(cell, kinds[k], "rate") / median(cell, "postfix", "rate"),
+          median(cell, kinds[k], "p50_ms") / median(cell, "postfix", "p50_ms"),
+          median(cell, kinds[k], "cpu_ms") / median(cell, "postfix", "cpu_ms")
       }
       print ""
       print "| server | idle MB | idle connections | MB with them | MB above idle |"
       print "|---|---|---|---|---|"
-      for (k = 1; k <= 2; k++) if (n["idle", kinds[k], "megabytes"])
+      for (k = 1; k <= 3; k++) if (n["idle", kinds[k], "megabytes"])
         printf "| %s | %.0f | %d | %.0f | %.0f |\n", kinds[k], median("idle", kinds[k], "megabytes"),
           median("idle", kinds[k], "connections"), median("idle", kinds[k], "connected_megabytes"),
           median("idle", kinds[k], "connected_megabytes") - median("idle", kinds[k], "megabytes")
