@@ -1,5 +1,3 @@
-using Quorumail.Core.Mail;
-
 namespace Quorumail.Core.Queue;
 
 /// <summary>

@@ -1,4 +1,3 @@
-
 namespace Quorumail.Core.Queue;
 
 /// <content>What operators do: hold, release, requeue, delete, suspend, resume.</content>

@@ -90,9 +90,6 @@ internal sealed partial class ClusterServers : IAsyncDisposable
         return Task.CompletedTask;
     }
 
-    /// <summary>Empties the disk of one that does not run.</summary>
-    public void Wipe(int index) => Directory.Delete(_directory[_nodes[index].Name], recursive: true);
-
     /// <summary>Whether one can't be connected to for SMTP.</summary>
     public async ValueTask<bool> RefusesConnectionsAsync(int index, CancellationToken token)
     {
