@@ -1,0 +1,47 @@
+namespace Quorumail.Core.Limits;
+
+/// <summary>A change to the cluster's limits, as it stands in the replicated log.</summary>
+public abstract record LimitCommand
+{
+    private protected LimitCommand()
+    {
+    }
+}
+
+/// <summary>
+/// Defines a limit, or changes it. What was granted under another definition counts on: a lower capacity holds at once for
+/// grants, a new kind or period only when nothing is granted any more (<see cref="LimitStatus.Busy"/> until then).
+/// </summary>
+public sealed record DefineLimitCommand(LimitDefinition Definition) : LimitCommand;
+
+/// <summary>
+/// The cluster's members have changed, by node name. New ones have the new share at once; the others keep theirs until they
+/// <see cref="AdoptShareCommand">adopt</see> the new one, because they may not have heard of it.
+/// </summary>
+public sealed record LimitNodesCommand(IReadOnlyList<string> Nodes) : LimitCommand;
+
+/// <summary>A node goes by this number of members from now on, and has no more connections open than its share then allows.</summary>
+public sealed record AdoptShareCommand(string Node, int Members) : LimitCommand;
+
+/// <summary>
+/// Asks for tokens; the answer tells how many there are, 0 to <paramref name="Count"/>. They are spent when granted, whether
+/// or not they are used, and may be used until the answer's end. An answer that is lost means tokens that are lost until then.
+/// </summary>
+public sealed record WantTokensCommand(string Limit, string Key, string Node, int Count) : LimitCommand;
+
+/// <summary>Gives back tokens that were granted and will not be used. Proposed once; of unknown outcome, they are given up.</summary>
+/// <param name="Limit">Of which limit.</param>
+/// <param name="Key">Of which key.</param>
+/// <param name="Node">Who had them.</param>
+/// <param name="Until">The end of their window, as the grant's answer had it.</param>
+/// <param name="Count">How many.</param>
+public sealed record ReturnTokensCommand(string Limit, string Key, string Node, long Until, int Count) : LimitCommand;
+
+/// <summary>Asks for a connection slot; the answer has its number and the end of its lease, before which the connection is closed.</summary>
+public sealed record WantSlotCommand(string Limit, string Key, string Node) : LimitCommand;
+
+/// <summary>Leases a slot for another period from now. Refused (<see cref="LimitStatus.Expired"/>) if its lease has ended.</summary>
+public sealed record KeepSlotCommand(string Limit, string Key, string Node, long Slot) : LimitCommand;
+
+/// <summary>Gives a slot back: its connection is closed.</summary>
+public sealed record FreeSlotCommand(string Limit, string Key, string Node, long Slot) : LimitCommand;
