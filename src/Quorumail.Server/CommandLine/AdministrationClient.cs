@@ -64,7 +64,7 @@ internal sealed class AdministrationClient(HttpOptions options)
 
             using var answer = JsonDocument.Parse(body);
             var reason = answer.RootElement.TryGetProperty("error", out var error) ? error.GetString() : response.ReasonPhrase;
-            return Complain($"the server at {Address} answered {(int)response.StatusCode}: {reason}");
+            return Complain($"the server at {Address} answered {(int)response.StatusCode}: {reason}{Aftermath(answer.RootElement)}");
         }
         catch (HttpRequestException exception)
         {
@@ -78,6 +78,13 @@ internal sealed class AdministrationClient(HttpOptions options)
         {
             return Complain($"what answers at {Address} is no Quorumail");
         }
+    }
+
+    /// <summary>What may have been done all the same.</summary>
+    private static string Aftermath(JsonElement answer)
+    {
+        var text = answer.TryGetProperty("outcome", out var outcome) && outcome.ValueEquals("unknown") ? "; it may happen still" : "";
+        return answer.TryGetProperty("matched", out var matched) && matched.GetInt64() > 0 ? $"{text}; before, {matched} messages were changed" : text;
     }
 
     private static int Complain(string text)

@@ -15,7 +15,7 @@ internal static class SmtpServerCommand
         var common = new CommonOptions(root);
         root.SetAction((parsed, token) => RunAsync(common.Load(parsed), token));
         root.Subcommands.Add(ConfigCommand(common));
-        root.Subcommands.Add(QueueCommand(common));
+        root.Subcommands.Add(new QueueCommand(common).Create());
         root.Subcommands.Add(new ClusterCommand(common).Create());
         root.Subcommands.Add(LogCommand.Create(common));
         root.Subcommands.Add(DemoCommand.Create());
@@ -60,34 +60,5 @@ internal static class SmtpServerCommand
             return errors.Count == 0 ? ExitCode.Success : ExitCode.BadConfiguration;
         });
         return new Command("config", "The configuration.") { check };
-    }
-
-    private static Command QueueCommand(CommonOptions common)
-    {
-        var json = new Option<bool>("--json") { Description = "print the answer as JSON", Recursive = true };
-        var limit = new Option<int>("--limit") { Description = "at most this many (default 100, at most 10000)", DefaultValueFactory = _ => 100, Recursive = true };
-        var list = new Command("list", "List the messages in the queue, oldest first.");
-        list.SetAction((parsed, token) => AskAsync(parsed, "/api/queue", QueueReport.WriteMessages, token));
-        var suspects = new Command("suspects", "List the deliveries that may have happened twice, with the reason.");
-        suspects.SetAction((parsed, token) => AskAsync(parsed, "/api/queue/suspects", QueueReport.WriteSuspects, token));
-        var queue = new Command("queue", "Ask the running server about its queue.") { list, suspects };
-        queue.Options.Add(json);
-        queue.Options.Add(limit);
-        return queue;
-
-        async Task<int> AskAsync(ParseResult parsed, string path, Action<System.Text.Json.JsonElement> write, CancellationToken token)
-        {
-            var loaded = common.Load(parsed);
-            if (!CommonOptions.Report(loaded, Console.Error))
-            {
-                return ExitCode.BadConfiguration;
-            }
-
-            var client = new AdministrationClient(loaded.Options.Http);
-            return await client.AskAsync(
-                FormattableString.Invariant($"{path}?limit={parsed.GetValue(limit)}"),
-                parsed.GetValue(json) ? Report.WriteJson : write,
-                token);
-        }
     }
 }
