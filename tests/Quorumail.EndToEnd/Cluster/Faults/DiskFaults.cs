@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Cluster.State;
 
@@ -26,6 +27,7 @@ internal static class DiskFaults
         new("full-follower", "a follower's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.FollowerNode)) { KeepsLeader = true, IsVariant = true },
         new("wiped-follower", "a follower dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.FollowerNode)) { KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
         new("wiped-leader", "the leader dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.LeaderNode)) { Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5), IsVariant = true },
+        new("replaced-follower", "a follower is removed from the cluster by command", "its disk is emptied and it is started again: it is taken in anew by itself", ReplaceAsync) { KeepsLeader = true, IsVariant = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
         new("damaged-log", "a byte of a dead follower's log is changed", "it starts on what is whole, or refuses and is given an empty disk", DamageAsync) { KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
     ];
 
@@ -98,6 +100,19 @@ internal static class DiskFaults
         await node.KillAsync();
         node.Wipe();
         scene.Undo(node.StartAsync);
+    }
+
+    private static async Task ReplaceAsync(FaultScene scene)
+    {
+        var node = scene.FollowerNode;
+        var answer = await scene.LeaderNode.AskAsync("DELETE", "/api/cluster/nodes/" + node.Name, scene.Token, Limit);
+        Assert.True(answer is { Status: 200 }, string.Create(CultureInfo.InvariantCulture, $"{node.Name} was not removed: {answer?.Status} {Encoding.UTF8.GetString((answer?.Body ?? default).Span)}"));
+        scene.Undo(async () =>
+        {
+            await node.KillAsync();
+            node.Wipe();
+            await node.StartAsync();
+        });
     }
 
     private static async Task DamageAsync(FaultScene scene)

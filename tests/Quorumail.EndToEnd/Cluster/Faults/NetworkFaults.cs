@@ -22,7 +22,7 @@ internal static class NetworkFaults
         Cut("follower-deaf", "what is sent to a follower is lost", Isolate(scene => scene.Follower, sends: false)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
         Cut("one-way-to-follower", "what the leader sends to one follower is lost", scene => scene.Lab.Network.CutOneWay(scene.Leader, scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3) },
         Cut("one-way-from-follower", "what one follower sends to the leader is lost", scene => scene.Lab.Network.CutOneWay(scene.Follower, scene.Leader)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
-        Cut("flapping", "the leader is cut off and reached again, two and a half times a second", Flap) with { GapMax = OneWayGap },
+        Cut("flapping", "the leader is cut off for 0.4 s, reached for 0.4 s, and so on", Flap) with { GapMax = OneWayGap },
         Slow("late-50ms", "every packet is 50 ms late", link => link with { Delay = TimeSpan.FromMilliseconds(50), Jitter = TimeSpan.FromMilliseconds(10) }) with { KeepsLeader = true },
         Slow("late-300ms", "every packet is 300 ms late, give or take 100", link => link with { Delay = TimeSpan.FromMilliseconds(300), Jitter = TimeSpan.FromMilliseconds(100) }) with { GapMax = OneWayGap, IsVariant = true },
         Slow("loss-1", "one packet of 100 is lost", link => link with { Loss = 0.01 }) with { KeepsLeader = true },
