@@ -106,7 +106,7 @@ public sealed partial class ClusterNode
         });
         if (after.Role == NodeRole.Leader)
         {
-            log.Node.LeadershipBegins();
+            log.Node.LeadershipBegins(term);
             BeginLeading(log, term);
         }
         else

@@ -212,7 +212,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
         {
             batch.Send();
             batch.Seal(clusterTime());
-            entry = new ProposalEntry(node.AuditTrail.Term, batch.Entry, batch);
+            entry = new ProposalEntry(node.LeadTerm, batch.Entry, batch);
             await node.ReplicateAsync(entry, _stop.Token);
             batch.Release();
             return true;

@@ -23,6 +23,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     private Task _following = Task.CompletedTask;
     private int _installing;
     private long _heardAt;
+    private long _leadTerm;
     private bool _leadershipEnded;
 
     [SetsRequiredMembers]
@@ -69,6 +70,12 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     /// <summary>Whether this node leads, as far as it knows.</summary>
     public bool Leads => Leader is { IsRemote: false } && !Volatile.Read(ref _leadershipEnded);
 
+    /// <summary>
+    /// The term that this node leads, or has led last: that of its entries. The log's term is no substitute: it rises when a
+    /// later leader is heard of, a moment before this leadership ends, and an entry of that term is the later leader's to write.
+    /// </summary>
+    public long LeadTerm => Volatile.Read(ref _leadTerm);
+
     /// <summary>Whether this node leads and has committed an entry of its own term.</summary>
     public bool LeadsCommitted
     {
@@ -107,6 +114,10 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         _following = FollowChangesAsync();
         await base.StartAsync(token);
         StartFollowing();
+        if (Leads)
+        {
+            LeadershipBegins(AuditTrail.Term); // A lone member's, which nobody else can end.
+        }
     }
 
     public override async Task StopAsync(CancellationToken token = default)
@@ -124,7 +135,11 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     }
 
     /// <summary>This node leads from now on.</summary>
-    public void LeadershipBegins() => Volatile.Write(ref _leadershipEnded, false);
+    public void LeadershipBegins(long term)
+    {
+        Volatile.Write(ref _leadTerm, term);
+        Volatile.Write(ref _leadershipEnded, false);
+    }
 
     /// <summary>This node leads no more.</summary>
     public void LeadershipEnds()

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using DotNext.Net.Cluster.Consensus.Raft;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Tests.Network;
@@ -100,6 +102,25 @@ public sealed class FaultTests
         ClusterEvent started = next.Node.Events.All.Last(e => e.Kind == ClusterEventKind.ElectionStarted);
         ClusterEvent won = next.Node.Events.All.Last(e => e.Kind == ClusterEventKind.ElectionWon);
         Assert.True(won.Time - started.Time < TestCluster.Timers.Vote, cluster.Describe());
+    }
+
+    [Fact]
+    public async Task A_leader_that_has_heard_of_a_later_term_writes_nothing_in_it()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        TestNode old = await cluster.LeaderAsync();
+        await Eventually.TrueAsync(() => old.Node.Events.All.Any(e => e.Kind == ClusterEventKind.FeatureLevel), cluster.Describe);
+        Assert.Equal(ProposalOutcome.Applied, (await old.ProposeAsync(1)).Outcome);
+        RaftTrail trail = LogOf(old.Node)!.Trail;
+        cluster.Network.Isolate(old.Name, silently: true);
+        long last = trail.LastEntryIndex;
+
+        // As when a later leader's first message has come, and the engine has not stepped down yet.
+        await ((IPersistentState)trail).UpdateTermAsync(old.Node.Term + 1, true, Token);
+        Assert.True(old.Node.Leads);
+        Assert.NotEqual(ProposalOutcome.Applied, (await old.ProposeAsync(2, Upper)).Outcome);
+
+        Assert.Equal(last, trail.LastEntryIndex);
     }
 
     [Fact]
@@ -275,4 +296,7 @@ public sealed class FaultTests
         Assert.Equal(results.Count, heir.Numbers.Distinct().Count());
         Assert.Equal(results.Count, heir.Numbers.Length);
     }
+
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_log")]
+    private static extern ref RunningLog? LogOf(ClusterNode node);
 }

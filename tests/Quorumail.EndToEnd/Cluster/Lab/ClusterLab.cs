@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Quorumail.EndToEnd.Cluster.State;
+using Quorumail.EndToEnd.Processes;
 
 namespace Quorumail.EndToEnd.Cluster.Lab;
 
@@ -192,6 +193,18 @@ internal sealed class ClusterLab : IAsyncDisposable
                 () => $"{key} can't be deleted: {answer?.Status}",
                 token);
         });
+    }
+
+    /// <summary>Kills all nodes and copies what they have written, output and data, to a place that outlives the lab.</summary>
+    public async Task KeepAsync(string place)
+    {
+        foreach (var node in _nodes)
+        {
+            await node.KillAsync();
+            var to = Directory.CreateDirectory(Path.Combine(place, node.Name)).FullName;
+            await File.WriteAllTextAsync(Path.Combine(to, "output.log"), node.Output);
+            await ChildProcess.RunAsync("cp", ["-a", node.DataDirectory, to], SettleLimit, CancellationToken.None);
+        }
     }
 
     /// <inheritdoc/>
