@@ -4,6 +4,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -39,6 +40,13 @@ internal sealed class HttpServer : IAsyncDisposable
 
     /// <summary>Where only health and metrics are served, or null.</summary>
     public IPEndPoint? HealthEndPoint => (IPEndPoint?)_healthListener?.EndPoint;
+
+    /// <summary>Every method and path that is served.</summary>
+    internal IEnumerable<(string Method, string Path)> Routes =>
+        from source in ((IEndpointRouteBuilder)_application).DataSources
+        from endpoint in source.Endpoints.OfType<RouteEndpoint>()
+        from method in endpoint.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? []
+        select (method, endpoint.RoutePattern.RawText!.Replace("**", "", StringComparison.Ordinal));
 
     /// <summary>Listens. Throws <see cref="IOException"/> when a port is taken.</summary>
     public static async Task<HttpServer> StartAsync(HttpOptions options, ServerStatus status, ILoggerFactory logs, CancellationToken token)
@@ -77,6 +85,7 @@ internal sealed class HttpServer : IAsyncDisposable
         new QueueActions(status).Map(application);
         new ClusterEndpoints(status).Map(application);
         new StateEndpoints(status).Map(application);
+        ApiDocument.Map(application);
         application.MapFallback(context => WriteErrorAsync(context, StatusCodes.Status404NotFound, "no such path"));
         try
         {

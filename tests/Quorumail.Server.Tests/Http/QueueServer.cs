@@ -30,6 +30,8 @@ internal sealed class QueueServer : IAsyncDisposable
 
     public int Port => _http.EndPoint.Port;
 
+    public IEnumerable<(string Method, string Path)> Routes => _http.Routes;
+
     public static async Task<QueueServer> StartAsync(string token = "")
     {
         var server = new QueueServer();
