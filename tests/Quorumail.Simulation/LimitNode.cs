@@ -90,7 +90,7 @@ internal sealed class LimitNode
             }
             else if (_ledger.Keep(slot) is { } keep && slot.Until - Now < 2000)
             {
-                _world.Propose(this, keep, answer => _ledger.Kept(slot, answer));
+                _world.Propose(this, keep, slot.Kept);
             }
         }
 

@@ -1,5 +1,4 @@
 using Quorumail.Core.Delivery;
-using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 
 namespace Quorumail.Simulation;

@@ -21,5 +21,14 @@ public sealed class HeldSlot
     public long Number { get; }
 
     /// <summary>The end of its lease, in milliseconds of cluster time; <see cref="long.MaxValue"/> for none.</summary>
-    public long Until { get; internal set; }
+    public long Until { get; private set; }
+
+    /// <summary>The answer to <see cref="KeepSlotCommand"/>; a lost one, null, changes nothing.</summary>
+    public void Kept(LimitAnswer? answer)
+    {
+        if (answer is { Status: LimitStatus.Granted } granted)
+        {
+            Until = Math.Max(Until, granted.Until);
+        }
+    }
 }

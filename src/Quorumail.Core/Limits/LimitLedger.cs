@@ -146,15 +146,6 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
     public KeepSlotCommand? Keep(HeldSlot slot) =>
         slot.Number == 0 ? null : new KeepSlotCommand(slot.Limit, slot.Key, node, slot.Number);
 
-    /// <summary>The answer to that; a lost one changes nothing.</summary>
-    public void Kept(HeldSlot slot, LimitAnswer? answer)
-    {
-        if (answer is { Status: LimitStatus.Granted } granted)
-        {
-            slot.Until = Math.Max(slot.Until, granted.Until);
-        }
-    }
-
     /// <summary>Whether a slot's connection must be closed now.</summary>
     public bool MustClose(HeldSlot slot, long now) => slot.Number != 0 && now >= slot.Until - margin;
 
