@@ -96,6 +96,33 @@ internal sealed class QueueRecordStore
             }
         }
 
+        WriteLists(batch, changes, key);
+        WriteMembers(batch, changes, key);
+        WriteAdministration(batch, changes, key);
+        if (changes.Marks is { } marks)
+        {
+            WritePrefix(Generation, MarksKind, key);
+            batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(marks));
+        }
+
+        foreach (var (id, size) in changes.Bodies)
+        {
+            if (size >= 0)
+            {
+                _bodies.AddDeletion(batch, id, size);
+            }
+            else
+            {
+                _bodies.AddDeletion(batch, id);
+            }
+        }
+
+        WriteHead(batch, Generation, appliedIndex);
+    }
+
+    private void WriteLists(RocksBatch batch, PendingChanges changes, Span<byte> key)
+    {
+        var family = _database.Queue;
         foreach (var suspect in changes.SuspectsListed)
         {
             batch.Put(family, SequenceKey(Generation, SuspectKind, suspect.Sequence, key), QueueEncoding.Encode(suspect));
@@ -120,7 +147,11 @@ internal sealed class QueueRecordStore
         {
             batch.Put(family, SequenceKey(Generation, FinishedKind, finished.Slot, key), QueueEncoding.Encode(finished));
         }
+    }
 
+    private void WriteMembers(RocksBatch batch, PendingChanges changes, Span<byte> key)
+    {
+        var family = _database.Queue;
         foreach (var ownerEpoch in changes.OwnerEpochs)
         {
             PutOwnerEpoch(batch, Generation, ownerEpoch);
@@ -136,6 +167,16 @@ internal sealed class QueueRecordStore
             batch.Delete(family, SequenceKey(Generation, PlacementKind, epoch, key));
         }
 
+        if (changes.Members is { } members)
+        {
+            WritePrefix(Generation, MembersKind, key);
+            batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(members));
+        }
+    }
+
+    private void WriteAdministration(RocksBatch batch, PendingChanges changes, Span<byte> key)
+    {
+        var family = _database.Queue;
         foreach (var ((scope, name), suspension) in changes.Suspensions)
         {
             var named = NamedKey(Generation, SuspensionKind, (char)scope + name);
@@ -158,32 +199,6 @@ internal sealed class QueueRecordStore
         {
             batch.Delete(family, SequenceKey(Generation, RemovalKind, sequence, key));
         }
-
-        if (changes.Members is { } members)
-        {
-            WritePrefix(Generation, MembersKind, key);
-            batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(members));
-        }
-
-        if (changes.Marks is { } marks)
-        {
-            WritePrefix(Generation, MarksKind, key);
-            batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(marks));
-        }
-
-        foreach (var (id, size) in changes.Bodies)
-        {
-            if (size >= 0)
-            {
-                _bodies.AddDeletion(batch, id, size);
-            }
-            else
-            {
-                _bodies.AddDeletion(batch, id);
-            }
-        }
-
-        WriteHead(batch, Generation, appliedIndex);
     }
 
     /// <summary>Adds one record of a snapshot to the generation after the present one.</summary>
