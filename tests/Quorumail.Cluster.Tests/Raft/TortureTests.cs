@@ -15,13 +15,19 @@ public sealed class TortureTests
     private readonly Dictionary<int, ProposalOutcome> _outcomes = [];
     private readonly Dictionary<int, string> _reasons = [];
     private readonly List<(string Node, ClusterEvent Event)> _events = [];
+    private string? _replaced;
+    private Task _replacing = Task.CompletedTask;
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
+    /// <param name="size">Members.</param>
+    /// <param name="replaces">Disks are lost, too, one after the other: the members change all the time.</param>
     [Theory]
-    [InlineData(3)]
-    [InlineData(5)]
-    public async Task Nothing_acknowledged_is_lost_and_nothing_is_applied_twice_whatever_the_faults(int size)
+    [InlineData(3, false)]
+    [InlineData(5, false)]
+    [InlineData(3, true)]
+    [InlineData(5, true)]
+    public async Task Nothing_acknowledged_is_lost_and_nothing_is_applied_twice_whatever_the_faults(int size, bool replaces)
     {
         int seed = Number("QUORUMAIL_SEED") ?? Environment.TickCount;
         TimeSpan span = TimeSpan.FromSeconds(Number("QUORUMAIL_TORTURE_SECONDS") ?? 8);
@@ -37,7 +43,7 @@ public sealed class TortureTests
         string trace = string.Empty;
         while (DateTime.UtcNow < end)
         {
-            trace += await FaultAsync(cluster, random, size) + "; ";
+            trace += await FaultAsync(cluster, random, size, replaces) + "; ";
             await Task.Delay(random.Next(50, 900), Token);
             if (random.Next(3) == 0)
             {
@@ -49,10 +55,11 @@ public sealed class TortureTests
         cluster.Network.Heal();
         await enough.CancelAsync();
         await load;
-        TestNode leader = await cluster.LeaderAsync();
-        await leader.Node.ReadBarrierAsync(Token);
         try
         {
+            await _replacing;
+            TestNode leader = await cluster.LeaderAsync();
+            await leader.Node.ReadBarrierAsync(Token);
             await cluster.ConvergedAsync();
             Check(cluster, leader);
         }
@@ -100,12 +107,12 @@ public sealed class TortureTests
         }
     }
 
-    private async Task<string> FaultAsync(TestCluster cluster, Random random, int size)
+    private async Task<string> FaultAsync(TestCluster cluster, Random random, int size, bool replaces)
     {
         string[] names = [.. cluster.Nodes.Keys.Order(StringComparer.Ordinal)];
         string one = names[random.Next(size)];
         string other = names[random.Next(size)];
-        switch (random.Next(7))
+        switch (random.Next(replaces ? 9 : 7))
         {
             case 0:
                 cluster.Network.Isolate(one, silently: true);
@@ -125,6 +132,11 @@ public sealed class TortureTests
             case 5:
                 _ = cluster.Nodes[one].Node.StartElectionAsync(Token).ContinueWith(static t => t.Exception, TaskScheduler.Default);
                 return $"election by {one}";
+            case > 6 when _replacing.IsCompleted:
+                return await ReplaceAsync(cluster, one, names);
+            case > 6:
+            case 6 when !_replacing.IsCompleted && string.Equals(one, _replaced, StringComparison.Ordinal):
+                return "nothing"; // A second disk is lost only when the first one is replaced.
             default:
                 await cluster.StopAsync(one);
                 await Task.Delay(random.Next(0, 400), Token);
@@ -137,6 +149,31 @@ public sealed class TortureTests
                 Watch(again);
                 await again.StartAsync();
                 return $"restart {one}";
+        }
+    }
+
+    private async Task<string> ReplaceAsync(TestCluster cluster, string name, string[] names)
+    {
+        await cluster.StopAsync(name);
+        TestNode anew;
+        lock (cluster.Nodes)
+        {
+            cluster.Wipe(name);
+            anew = cluster.Add(name, names);
+        }
+
+        Watch(anew);
+        _replaced = name;
+        _replacing = VoteAgainAsync();
+        return $"replace {name}";
+
+        async Task VoteAgainAsync()
+        {
+            await anew.StartAsync();
+            await Eventually.TrueAsync(
+                () => anew.Node.IsReady && anew.Node.Members.Count(m => m.IsVoter) == names.Length && anew.Node.Members.All(m => m.IsVoter),
+                () => $"{name} is not a member again:\n{cluster.Describe()}",
+                TimeSpan.FromSeconds(60));
         }
     }
 
