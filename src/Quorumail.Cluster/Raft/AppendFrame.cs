@@ -28,6 +28,9 @@ internal sealed class AppendFrame : ILogEntryProducer<JournalLogEntry>
 
     public long CommitIndex { get; private init; }
 
+    /// <summary>All entries that it holds, whatever has been taken out.</summary>
+    public IReadOnlyList<JournalLogEntry> Entries => _entries;
+
     public long RemainingCount => _entries.Length - _current - 1;
 
     public JournalLogEntry Current => _entries[_current];

@@ -4,7 +4,6 @@ using System.Net;
 using System.Threading.Channels;
 using DotNext.Net.Cluster;
 using DotNext.Net.Cluster.Consensus.Raft;
-using DotNext.Net.Cluster.Consensus.Raft.Membership;
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Journal;
 

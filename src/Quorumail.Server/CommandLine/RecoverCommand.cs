@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Membership;
-using Quorumail.Server.Configuration;
 using Quorumail.Server.Hosting;
 
 namespace Quorumail.Server.CommandLine;

@@ -24,7 +24,8 @@ internal sealed class HiddenCommit(string leader)
         }
     }
 
-    public bool Loses(string from, string to, FrameType type, ReadOnlyMemory<byte> body)
+    /// <summary>The rule (from, to, type, body).</summary>
+    public Func<string, string, FrameType, ReadOnlyMemory<byte>, bool> Loses => (from, _, type, body) =>
     {
         if (from != leader || type != FrameType.Append)
         {
@@ -33,7 +34,7 @@ internal sealed class HiddenCommit(string leader)
 
         Holds(from, type, body);
         return AppendFrame.Read(body).CommitIndex >= Index;
-    }
+    };
 
     /// <summary>Whether a frame holds the entry that changes the members.</summary>
     public bool Holds(string from, FrameType type, ReadOnlyMemory<byte> body)
@@ -43,21 +44,18 @@ internal sealed class HiddenCommit(string leader)
             return false;
         }
 
-        bool holds = false;
         AppendFrame frame = AppendFrame.Read(body);
-        lock (_lock)
+        int change = frame.Entries.ToList().FindIndex(e => e.IsConfiguration);
+        if (change < 0)
         {
-            for (long index = frame.PreviousIndex + 1; frame.RemainingCount > 0; index++)
-            {
-                Assert.True(frame.MoveNextAsync().IsCompletedSuccessfully);
-                if (frame.Current.IsConfiguration)
-                {
-                    holds = true;
-                    _index = Math.Min(_index, index);
-                }
-            }
+            return false;
         }
 
-        return holds;
+        lock (_lock)
+        {
+            _index = Math.Min(_index, frame.PreviousIndex + 1 + change);
+        }
+
+        return true;
     }
 }

@@ -5,7 +5,6 @@ using Quorumail.Cluster.Membership;
 using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.State;
 using Quorumail.Cluster.Tests.Network;
-using Quorumail.Core.Cluster.State;
 
 namespace Quorumail.Cluster.Tests.Raft;
 
