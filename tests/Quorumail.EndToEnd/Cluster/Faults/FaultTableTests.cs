@@ -10,11 +10,11 @@ public sealed partial class FaultTableTests
     {
         var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "reliability.md"));
         var section = page[page.IndexOf("## Shared state in each fault", StringComparison.Ordinal)..];
-        var named = FaultName().Matches(section[..section.IndexOf("\n## ", 5, StringComparison.Ordinal)]).Select(match => match.Groups[1].Value);
+        var named = FaultName().Matches(section[..section.IndexOf("\n## ", 5, StringComparison.Ordinal)]).Select(match => match.Groups["name"].Value);
 
         Assert.Equal(FaultTable.All.Select(fault => fault.Name).Order(StringComparer.Ordinal), named.Order(StringComparer.Ordinal));
     }
 
-    [GeneratedRegex("`([a-z0-9]+(?:-[a-z0-9]+)*)`", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex("`(?<name>[a-z0-9]+(-[a-z0-9]+)*)`", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex FaultName();
 }
