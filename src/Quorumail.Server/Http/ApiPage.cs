@@ -127,7 +127,7 @@ internal sealed class ApiPage
         _html.Append("</table>\n");
     }
 
-    private string TypeOf(JsonElement schema)
+    private static string TypeOf(JsonElement schema)
     {
         if (schema.TryGetProperty("$ref", out var reference))
         {

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Quorumail.Core.Delivery;
-using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 
 namespace Quorumail.Server.Http;
