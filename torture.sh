@@ -3,6 +3,7 @@
 #
 #   ./torture.sh --minutes N [--seed S] [--nodes N]   a cluster in network namespaces under random faults (root), with a ledger
 #   ./torture.sh [--rounds N] [--seed S] [--large]    kill -9 and power cuts of a lone server under mail, with a ledger: 10 rounds
+#   ./torture.sh mail [--rounds N] [--seed S]         kill -9 of one of three nodes, of the leader, of all, under mail, with a ledger: 10 rounds
 #   ./torture.sh failover [--rounds N]                kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
 #   ./torture.sh frames [--seed S]                    a million mutated frames to port 9000
 #   ./torture.sh snapshot                             1 GiB of state, and as much shared state as there may be, to an empty node
@@ -16,13 +17,13 @@ large=
 what=crash
 while [ $# -gt 0 ]; do
   case $1 in
-    failover | frames | snapshot) what=$1 ;;
+    mail | failover | frames | snapshot) what=$1 ;;
     --minutes) minutes=$2 what=cluster; shift ;;
     --nodes) nodes=$2; shift ;;
     --rounds) rounds=$2; shift ;;
     --seed) seed=$2; shift ;;
     --large) large=yes ;;
-    *) sed -n '4,8p' "$0" >&2; exit 2 ;;
+    *) sed -n '4,9p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
@@ -49,6 +50,11 @@ case $what in
     echo "torture: ${rounds:=10} rounds, seed $seed"
     QUORUMAIL_ROUNDS=$rounds QUORUMAIL_SEED=$seed ends -class Quorumail.EndToEnd.Crash.CrashTests
     [ -z "$large" ] || QUORUMAIL_LARGE=yes ends -class Quorumail.EndToEnd.FirstUse.ResourceTests
+    ;;
+  mail)
+    build src/Quorumail.Server tests/Quorumail.EndToEnd
+    echo "torture: ${rounds:=10} rounds, seed $seed"
+    QUORUMAIL_ROUNDS=$rounds QUORUMAIL_SEED=$seed ends -class Quorumail.EndToEnd.Cluster.ClusterMailTests
     ;;
   cluster)
     build src/Quorumail.Server tests/Quorumail.EndToEnd

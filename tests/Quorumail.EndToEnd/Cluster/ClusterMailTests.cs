@@ -81,21 +81,26 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
         var random = new Random(CrashPlan.Seed);
         await using var sink = new SmtpSink();
         await using var servers = await FormAsync(sink);
-        using var stop = new CancellationTokenSource();
-        var loads = Loads(servers, [0, 1, 2], 0, "all", random.Next());
-        var running = Task.WhenAll(loads.Select(load => load.RunAsync(stop.Token, _token)));
-        await loads[0].UntilAcknowledgedAsync(random.Next(50, 200), LoadLimit, _token);
-        await Task.WhenAll(Enumerable.Range(0, 3).Select(servers.KillAsync));
-        for (var i = 0; i < 3; i++)
+        List<SentMessage> sent = [];
+        for (var round = 0; round < CrashPlan.Rounds; round++)
         {
-            await servers.StartAsync(i);
-        }
+            using var stop = new CancellationTokenSource();
+            var loads = Loads(servers, [0, 1, 2], 0, string.Create(CultureInfo.InvariantCulture, $"all{round}"), random.Next());
+            var running = Task.WhenAll(loads.Select(load => load.RunAsync(stop.Token, _token)));
+            await loads[0].UntilAcknowledgedAsync(random.Next(50, 200), LoadLimit, _token);
+            await Task.WhenAll(Enumerable.Range(0, 3).Select(servers.KillAsync));
+            for (var i = 0; i < 3; i++)
+            {
+                await servers.StartAsync(i);
+            }
 
-        await servers.UntilReadyAsync([0, 1, 2], FormLimit, _token);
-        await loads[0].UntilAcknowledgedAsync(loads[0].Acknowledged + 20, LoadLimit, _token);
-        await stop.CancelAsync();
-        await running;
-        await SettleAsync(servers, [0, 1, 2], sink, [.. loads.SelectMany(load => load.Sent)]);
+            await servers.UntilReadyAsync([0, 1, 2], FormLimit, _token);
+            await loads[0].UntilAcknowledgedAsync(loads[0].Acknowledged + 20, LoadLimit, _token);
+            await stop.CancelAsync();
+            await running;
+            sent.AddRange(loads.SelectMany(load => load.Sent));
+            await SettleAsync(servers, [0, 1, 2], sink, sent);
+        }
     }
 
     [Fact]
