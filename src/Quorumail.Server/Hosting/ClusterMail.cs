@@ -49,6 +49,7 @@ internal sealed partial class ClusterMail : IAsyncDisposable
             var state = disk.State;
             var nodeId = MailQueue.ReadOrWriteNodeId(disk.Database, queueOptions.NodeId, options.Cluster.EffectiveNodeId);
             peers.NodeId = nodeId;
+            state.NodeId = nodeId;
             BodyService bodies = new(disk.Database, () => (int)peers.Self.Incarnation, id => state.TryGet(id, out _), state.IsOver, time, log);
             manager = new ClusterManager(
                 ClusterSetup.Create(options, time, loggers.CreateLogger("cluster")) with { NodeId = nodeId },

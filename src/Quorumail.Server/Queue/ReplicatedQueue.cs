@@ -62,7 +62,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     public QueueChangeFeed Feed { get; } = new();
 
     /// <summary>This node; null: the feed has every message that changes hands.</summary>
-    public string? NodeId { get; init; }
+    public string? NodeId { get; set; }
 
     /// <summary>The cluster's members as the queue knows them; null if it stands alone.</summary>
     public QueueMembers? Members

@@ -3,7 +3,6 @@ using System.Globalization;
 using Quorumail.EndToEnd.Crash;
 using Quorumail.EndToEnd.Ledger;
 using Quorumail.EndToEnd.Load;
-using Quorumail.EndToEnd.Processes;
 using Quorumail.EndToEnd.Sink;
 
 namespace Quorumail.EndToEnd.Cluster;
