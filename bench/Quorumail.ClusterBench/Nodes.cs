@@ -89,7 +89,9 @@ internal abstract class Nodes : IAsyncDisposable
         var log = Path.Combine(Directory, name + ".log");
         var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$@\" 2>\"$0\"", log, program, .. arguments])
         {
-            UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true,
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
         };
         var process = Process.Start(start)!;
         _processes.Add(process);

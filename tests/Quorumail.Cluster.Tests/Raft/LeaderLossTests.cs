@@ -19,6 +19,8 @@ public sealed class LeaderLossTests
         TestNode follower = cluster.Nodes.Values.Single(n => n != leader);
         Assert.Equal(ProposalOutcome.Applied, (await leader.ProposeAsync(1)).Outcome);
 
+        // These two were not admitted through the log: before the leader has put their numbers there it would give them again.
+        await Eventually.TrueAsync(() => leader.Node.FeatureLevel == 1, cluster.Describe);
         cluster.Network.Loses = new HiddenCommit(leader.Name).Loses;
         TestNode third = cluster.Add("node3", ["node1", "node2"]);
         await third.StartAsync();
@@ -91,7 +93,7 @@ public sealed class LeaderLossTests
         await Eventually.TrueAsync(() => removed.Node.Size.LastIndex >= change.Index, cluster.Describe);
         await cluster.StopAsync(leader.Name);
         cluster.Nodes.Remove(leader.Name);
-        await Assert.ThrowsAnyAsync<Exception>(() => removal);
+        await Task.WhenAny(removal); // What is said of it by a node that stops does not matter.
 
         cluster.Network.Loses = null;
         await Eventually.TrueAsync(

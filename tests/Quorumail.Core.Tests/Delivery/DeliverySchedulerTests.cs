@@ -76,7 +76,10 @@ public sealed class DeliverySchedulerTests
         var late = Start + _retry.ExpireAfter;
         scheduler.Observe(QueuedMessages.To("a@x").With(0, r => r with
         {
-            State = RecipientState.OwnerLost, OpenAttempt = 1, Attempts = 1, NextAttemptAt = late + 60_000,
+            State = RecipientState.OwnerLost,
+            OpenAttempt = 1,
+            Attempts = 1,
+            NextAttemptAt = late + 60_000,
         }));
         Assert.Null(scheduler.TryTakeJob(late + 1000));
         Assert.Equal(late + 60_000, scheduler.NextWakeAt);
@@ -93,7 +96,10 @@ public sealed class DeliverySchedulerTests
         scheduler.Completed(job, recorded: true, Start);
         scheduler.Observe(message.With(0, r => r with
         {
-            State = RecipientState.OwnerLost, OpenAttempt = 2, Attempts = 2, NextAttemptAt = Start + 500,
+            State = RecipientState.OwnerLost,
+            OpenAttempt = 2,
+            Attempts = 2,
+            NextAttemptAt = Start + 500,
         }));
         Assert.Equal(3, scheduler.TryTakeJob(Start + 500)!.Attempt);
     }

@@ -16,7 +16,9 @@ public sealed class LimitStateTests
         (1, Gen.Select(Gen.Bool, Gen.Int[0, 12], Gen.Int[1, 2], Gen.Int[1, 2], (slots, capacity, period, policy) =>
             (LimitCommand)new DefineLimitCommand((slots ? Slots : Rate) with
             {
-                Capacity = capacity, Period = period * 500, Policy = (LimitPolicy)policy,
+                Capacity = capacity,
+                Period = period * 500,
+                Policy = (LimitPolicy)policy,
             }))),
         (1, Node.Array[0, 3].Select(nodes => (LimitCommand)new LimitNodesCommand(nodes))),
         (1, Gen.Select(Node, Gen.Int[0, 3], (node, members) => (LimitCommand)new AdoptShareCommand(node, members))),
