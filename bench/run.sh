@@ -300,7 +300,9 @@ open_cell() { # key server mode sessions size
   if [ "$2" = postfix ]; then
     "$tools/load" -p "$port" -s "$4" -l "$5" -T 1 >"$cell/warm.json"
   else
-    "$tools/load" -p "$port" -s 20 -l 4096 -T "$warm_seconds" >"$cell/warm.json"
+    local warm=$warm_seconds
+    if [ "$2" = three ]; then warm=$((3 * warm_seconds)); fi # each has a third of the load to learn from
+    "$tools/load" -p "$port" -s 20 -l 4096 -T "$warm" >"$cell/warm.json"
     "$tools/load" -p "$port" -s 1 -l "$5" -T 1 >>"$cell/warm.json"
   fi
   if [ "$3" = relay ]; then wait_for_sink "$(json messages <"$cell/warm.json" | awk '{ n += $1 } END { print n }')"; fi
