@@ -198,7 +198,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 _wire.Drop(result.Buffer);
                 if (await _wire.TryFlushAsync())
                 {
-                    await LingerAsync();
+                    await _wire.LingerAsync(FarewellLinger, _services.Time);
                 }
 
                 return;
@@ -227,22 +227,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             if (result.IsCompleted)
             {
                 await _wire.TryFlushAsync();
-                return;
-            }
-        }
-    }
-
-    // The client may just have sent a command: what is not read when the connection closes resets it, and takes the farewell along.
-    private async Task LingerAsync()
-    {
-        using var limit = new CancellationTokenSource(FarewellLinger, _services.Time);
-        await using var wakes = limit.Token.UnsafeRegister(static wire => ((SmtpWire)wire!).Interrupt(), _wire);
-        while (!limit.IsCancellationRequested)
-        {
-            var result = await _wire.ReadAsync();
-            _wire.Drop(result.Buffer);
-            if (result.IsCompleted)
-            {
                 return;
             }
         }

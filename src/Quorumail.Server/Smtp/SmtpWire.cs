@@ -58,6 +58,25 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
 #pragma warning restore VSTHRD103
     }
 
+    /// <summary>
+    /// Drops what still comes until the client hangs up or the time is over. A client may just have sent a command: what is
+    /// not read when the connection closes resets it, and takes the last reply along.
+    /// </summary>
+    public async Task LingerAsync(TimeSpan atMost, TimeProvider time)
+    {
+        using var limit = new CancellationTokenSource(atMost, time);
+        await using var wakes = limit.Token.UnsafeRegister(static wire => ((SmtpWire)wire!).Interrupt(), this);
+        while (!limit.IsCancellationRequested)
+        {
+            var result = await ReadAsync();
+            Drop(result.Buffer);
+            if (result.IsCompleted)
+            {
+                return;
+            }
+        }
+    }
+
     /// <summary>Does the server's side of the handshake. Nobody else may read meanwhile.</summary>
     public async Task EstablishTlsAsync(SslServerAuthenticationOptions options)
     {
