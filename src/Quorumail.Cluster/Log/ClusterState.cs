@@ -16,6 +16,7 @@ internal sealed class ClusterState
     public const int MaxIncarnation = ushort.MaxValue;
 
     private const byte Version = 1;
+    private const int NoAnswer = -1;
 
     private readonly string? _path;
     private readonly Lock _lock = new();
@@ -84,15 +85,17 @@ internal sealed class ClusterState
     /// <param name="incarnation">Of the proposer.</param>
     /// <param name="sequence">Its number.</param>
     /// <param name="answer">What the first one was answered.</param>
-    /// <param name="isFinished">Whether nothing is known of it: nobody waits for it, or its proposer is struck.</param>
+    /// <param name="isFinished">
+    /// Whether nothing is known of the answer: nobody waits for it, its proposer is struck, or it came here in a snapshot without it.
+    /// </param>
     public bool TryBegin(ulong incarnation, ulong sequence, out ReadOnlyMemory<byte> answer, out bool isFinished)
     {
+        answer = default;
         isFinished = true;
         lock (_lock)
         {
             if (_incarnations.TryGetValue((int)incarnation, out KnownIncarnation? known) && known.IsStruck)
             {
-                answer = default;
                 return false;
             }
 
@@ -102,8 +105,19 @@ internal sealed class ClusterState
                 _windows.Add(incarnation, window = new ProposalWindow(sequence & ~(ulong)uint.MaxValue));
             }
 
-            isFinished = sequence < window.Lowest;
-            return window.TryBegin(sequence, out answer);
+            bool isFirst = window.TryBegin(sequence, out ReadOnlyMemory<byte>? kept);
+            answer = kept ?? default;
+            isFinished = !isFirst && kept is null;
+            return isFirst;
+        }
+    }
+
+    /// <summary>The answer that a numbered proposal got when it was applied; nothing if that is not known here.</summary>
+    public ReadOnlyMemory<byte>? Recall(ulong incarnation, ulong sequence)
+    {
+        lock (_lock)
+        {
+            return _windows.GetValueOrDefault(incarnation)?.Answer(sequence);
         }
     }
 
@@ -198,15 +212,15 @@ internal sealed class ClusterState
             writer.Write(_windows.Count);
             foreach ((ulong incarnation, ProposalWindow window) in _windows)
             {
-                (ulong Sequence, ReadOnlyMemory<byte> Answer)[] applied = [.. window.Applied()];
+                (ulong Sequence, ReadOnlyMemory<byte>? Answer)[] applied = [.. window.Applied()];
                 writer.Write(incarnation);
                 writer.Write(window.Lowest);
                 writer.Write(applied.Length);
-                foreach ((ulong sequence, ReadOnlyMemory<byte> answer) in applied)
+                foreach ((ulong sequence, ReadOnlyMemory<byte>? answer) in applied)
                 {
                     writer.Write(sequence);
-                    writer.Write(answer.Length);
-                    writer.Write(answer.Span);
+                    writer.Write(answer?.Length ?? NoAnswer);
+                    writer.Write((answer ?? default).Span);
                 }
             }
         }
@@ -268,9 +282,12 @@ internal sealed class ClusterState
             for (int answers = reader.ReadInt32(); answers > 0; answers--)
             {
                 ulong sequence = reader.ReadUInt64();
-                byte[] answer = reader.ReadBytes(reader.ReadInt32());
+                int length = reader.ReadInt32();
                 window.TryBegin(sequence, out _);
-                window.Answered(sequence, answer);
+                if (length != NoAnswer)
+                {
+                    window.Answered(sequence, reader.ReadBytes(length));
+                }
             }
 
             _windows.Add(incarnation, window);

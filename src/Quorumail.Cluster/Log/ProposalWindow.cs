@@ -11,6 +11,7 @@ internal sealed class ProposalWindow
     public const int MaxWidth = 1 << 17;
 
     private const int Unused = -1;
+    private const int Unanswered = -2;
 
     private Slot[] _slots = NewSlots(64);
     private ulong _next;
@@ -26,20 +27,14 @@ internal sealed class ProposalWindow
     public ulong Lowest { get; private set; }
 
     /// <summary>
-    /// Whether a proposal is to be applied; from then on it counts as applied. If it was before, gives the answer, which is
-    /// empty for one that is finished with.
+    /// Whether a proposal is to be applied; from then on it counts as applied. If it was before, gives the answer: nothing for
+    /// one that is finished with, or whose answer this node has not seen.
     /// </summary>
-    public bool TryBegin(ulong sequence, out ReadOnlyMemory<byte> answer)
+    public bool TryBegin(ulong sequence, out ReadOnlyMemory<byte>? answer)
     {
-        answer = default;
-        if (sequence < Lowest)
+        answer = Answer(sequence);
+        if (sequence < Lowest || (sequence < _next && SlotOf(sequence).Length != Unused))
         {
-            return false;
-        }
-
-        if (sequence < _next && SlotOf(sequence) is { Length: not Unused } slot)
-        {
-            answer = slot.ToMemory();
             return false;
         }
 
@@ -49,8 +44,19 @@ internal sealed class ProposalWindow
         }
 
         Grow(sequence);
-        SlotOf(sequence) = new Slot(0, 0, null);
+        SlotOf(sequence) = new Slot(Unanswered, 0, null);
         return true;
+    }
+
+    /// <summary>The answer that is kept for a proposal.</summary>
+    public ReadOnlyMemory<byte>? Answer(ulong sequence)
+    {
+        if (sequence >= Lowest && sequence < _next && SlotOf(sequence) is { Length: >= 0 } slot)
+        {
+            return slot.ToMemory();
+        }
+
+        return null; // Not as one expression: there, null would become an empty answer.
     }
 
     /// <summary>Keeps the answer to a proposal that <see cref="TryBegin"/> let through.</summary>
@@ -86,15 +92,14 @@ internal sealed class ProposalWindow
         Lowest = lowest;
     }
 
-    /// <summary>The proposals above the mark that have been applied, in order.</summary>
-    public IEnumerable<(ulong Sequence, ReadOnlyMemory<byte> Answer)> Applied()
+    /// <summary>The proposals above the mark that have been applied, in order, with the answers that this node has seen.</summary>
+    public IEnumerable<(ulong Sequence, ReadOnlyMemory<byte>? Answer)> Applied()
     {
         for (ulong sequence = Lowest; sequence < _next; sequence++)
         {
-            Slot slot = SlotOf(sequence);
-            if (slot.Length != Unused)
+            if (SlotOf(sequence).Length != Unused)
             {
-                yield return (sequence, slot.ToMemory());
+                yield return (sequence, Answer(sequence));
             }
         }
     }
@@ -155,7 +160,7 @@ internal sealed class ProposalWindow
                 return Large;
             }
 
-            byte[] bytes = new byte[Math.Max(Length, 0)];
+            byte[] bytes = new byte[Length];
             for (int i = 0; i < bytes.Length; i++)
             {
                 bytes[i] = (byte)(Small >> (8 * i));

@@ -85,16 +85,18 @@ internal sealed class StateApplier(ReplicatedStates states)
 
     private void Apply(long index, long stamp, Span<ReadOnlyMemory<byte>> answers)
     {
-        // The cluster's state is behind the others after a restart, never ahead. What it holds they hold, too; and it can't
-        // tell any more which of those commands were retries.
+        ReadOnlySpan<LoggedCommand> commands = CollectionsMarshal.AsSpan(_commands);
+
+        // The cluster's state is behind the others after a restart or a snapshot, never ahead. What it holds they hold, too; and
+        // it can't tell any more which of those commands were retries.
         if (index <= states.Cluster.AppliedIndex)
         {
+            Recall(commands, answers);
             return;
         }
 
         _application.Clear();
         _store.Clear();
-        ReadOnlySpan<LoggedCommand> commands = CollectionsMarshal.AsSpan(_commands);
         for (int i = 0; i < commands.Length; i++)
         {
             ref readonly LoggedCommand command = ref commands[i];
@@ -120,21 +122,31 @@ internal sealed class StateApplier(ReplicatedStates states)
             }
         }
 
-        _application.ApplyTo(states.Application, index, stamp, answers);
+        _application.ApplyTo(states.Application, index, stamp, answers, _finished);
         if (states.Store is { } store)
         {
-            _store.ApplyTo(store, index, stamp, answers);
+            _store.ApplyTo(store, index, stamp, answers, _finished);
         }
 
         Keep(commands, answers);
         states.Cluster.AppliedUpTo(index);
     }
 
+    private void Recall(ReadOnlySpan<LoggedCommand> commands, Span<ReadOnlyMemory<byte>> answers)
+    {
+        for (int i = 0; i < commands.Length; i++)
+        {
+            ReadOnlyMemory<byte>? answer = states.Cluster.Recall(commands[i].Incarnation, commands[i].Sequence);
+            answers[i] = answer ?? default;
+            _finished[i] = answer is null;
+        }
+    }
+
     private void Keep(ReadOnlySpan<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers)
     {
         for (int i = 0; i < commands.Length; i++)
         {
-            if (commands[i].Sequence != 0 && !answers[i].IsEmpty)
+            if (commands[i].Sequence != 0 && !_finished[i])
             {
                 states.Cluster.Answered(commands[i].Incarnation, commands[i].Sequence, answers[i]);
             }
@@ -160,10 +172,21 @@ internal sealed class StateApplier(ReplicatedStates states)
             _places.Add(place);
         }
 
-        public void ApplyTo(IReplicatedState state, long index, long stamp, Span<ReadOnlyMemory<byte>> answers)
+        public void ApplyTo(IReplicatedState state, long index, long stamp, Span<ReadOnlyMemory<byte>> answers, Span<bool> finished)
         {
-            if (_bodies.Count == 0 || index <= state.AppliedIndex)
+            if (_bodies.Count == 0)
             {
+                return;
+            }
+
+            if (index <= state.AppliedIndex)
+            {
+                // It came here in a snapshot, and what it was answered did not.
+                foreach (int place in _places)
+                {
+                    finished[place] = true;
+                }
+
                 return;
             }
 

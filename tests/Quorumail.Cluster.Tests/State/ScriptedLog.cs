@@ -21,6 +21,9 @@ internal sealed class ScriptedLog(StateStoreState state) : IStateProposer
     /// <summary>What the next proposals wait for.</summary>
     public Task Gate { get; set; } = Task.CompletedTask;
 
+    /// <summary>Whether a proposal waits for the gate longer than its caller does.</summary>
+    public bool IsDeaf { get; set; }
+
     /// <summary>How proposals end instead of being applied.</summary>
     public ProposalOutcome? Failure { get; set; }
 
@@ -36,7 +39,7 @@ internal sealed class ScriptedLog(StateStoreState state) : IStateProposer
 
         try
         {
-            await Gate.WaitAsync(token);
+            await Gate.WaitAsync(IsDeaf ? CancellationToken.None : token);
         }
         catch (OperationCanceledException)
         {
