@@ -6,7 +6,7 @@ public sealed record LimitBounds
     /// <summary>Limits defined at once. 1 000.</summary>
     public int MaxLimits { get; init; } = 1000;
 
-    /// <summary>Keys of all limits for which something is granted. 200 000, about 50 MB, forgotten in a moment when their window ends; beyond it new keys get nothing.</summary>
+    /// <summary>Keys of all limits for which something is granted. 200 000, about 50 MB, forgotten in a moment when their window ends. Each limit may have an even part; beyond it its new keys get nothing.</summary>
     public int MaxKeys { get; init; } = 200_000;
 
     /// <summary>Members. 64.</summary>

@@ -14,6 +14,9 @@ public abstract record LimitCommand
 /// </summary>
 public sealed record DefineLimitCommand(LimitDefinition Definition) : LimitCommand;
 
+/// <summary>There is no such limit any more. What is granted of it counts until its end, should the limit come back.</summary>
+public sealed record RemoveLimitCommand(string Limit) : LimitCommand;
+
 /// <summary>
 /// The cluster's members have changed, by node name. New ones have the new share at once; the others keep theirs until they
 /// <see cref="AdoptShareCommand">adopt</see> the new one, because they may not have heard of it.

@@ -12,8 +12,10 @@ public sealed class LimitState
     private readonly SortedDictionary<string, LimitMember> _members = new(StringComparer.Ordinal);
     private readonly Dictionary<(string Limit, string Key), List<LimitGrant>> _grants = [];
     private readonly PriorityQueue<(string Limit, string Key), long> _ends = new();
+    private readonly Dictionary<string, int> _heldKeys = new(StringComparer.Ordinal);
     private long _nextSlot = 1;
-    private int _heldKeys;
+    private int _keyCount;
+    private LimitChanges? _changes;
 
     /// <summary>No limits.</summary>
     /// <param name="bounds">The same on all members; null for the defaults.</param>
@@ -26,7 +28,16 @@ public sealed class LimitState
     public IReadOnlyCollection<LimitMember> Members => _members.Values;
 
     /// <summary>Keys for which something is granted.</summary>
-    public int KeyCount => _heldKeys;
+    public int KeyCount => _keyCount;
+
+    /// <summary>Keys of one limit for which something is granted.</summary>
+    public int KeyCountOf(string limit) => _heldKeys.GetValueOrDefault(limit);
+
+    /// <summary>What is granted for a key, ended or not.</summary>
+    public IReadOnlyList<LimitGrant> GrantsOf(string limit, string key) => _grants.TryGetValue((limit, key), out var grants) ? [.. grants] : [];
+
+    /// <summary>All but the grants.</summary>
+    public LimitRecords Head => new(_nextSlot, [.. _definitions.Values], [.. _members.Values], []);
 
     /// <summary>All there is, in one order on all nodes.</summary>
     public LimitRecords Records => new(
@@ -80,12 +91,15 @@ public sealed class LimitState
     /// <summary>Applies one command.</summary>
     /// <param name="command">Nothing of it is changed.</param>
     /// <param name="stamp">Cluster time in milliseconds; never falls from one call to the next.</param>
-    public LimitAnswer Apply(LimitCommand command, long stamp)
+    /// <param name="changes">Receives what is to be persisted; not cleared here. Null: nothing is.</param>
+    public LimitAnswer Apply(LimitCommand command, long stamp, LimitChanges? changes = null)
     {
+        _changes = changes;
         Clear(stamp);
         return command switch
         {
             DefineLimitCommand c => Define(c.Definition, stamp),
+            RemoveLimitCommand c => Remove(c.Limit),
             LimitNodesCommand c => ChangeNodes(c.Nodes, stamp),
             AdoptShareCommand c => Adopt(c, stamp),
             WantTokensCommand c => Grant(c, stamp),
@@ -114,14 +128,38 @@ public sealed class LimitState
                 return new LimitAnswer(LimitStatus.Unknown);
             }
         }
-        else if ((before.Kind, before.Period) != (definition.Kind, definition.Period)
-            && _grants.Any(g => g.Key.Limit == definition.Name && g.Value.Exists(grant => grant.Until > stamp)))
+
+        // What was granted before a limit was removed counts on when it is there again.
+        if ((before?.Kind, before?.Period) != (definition.Kind, definition.Period)
+            && _grants.Any(g => g.Key.Limit == definition.Name && g.Value.Exists(grant => grant.Until > stamp && (before is not null || IsOther(grant, definition.Kind)))))
         {
             return new LimitAnswer(LimitStatus.Busy);
         }
 
         _definitions[definition.Name] = definition;
+        HeadChanged();
         return new LimitAnswer(LimitStatus.Granted);
+    }
+
+    private LimitAnswer Remove(string? limit)
+    {
+        if (limit is null || !_definitions.Remove(limit))
+        {
+            return new LimitAnswer(LimitStatus.Unknown);
+        }
+
+        HeadChanged();
+        return new LimitAnswer(LimitStatus.Granted);
+    }
+
+    private static bool IsOther(LimitGrant grant, LimitKind kind) => (grant.Slot == 0) != (kind == LimitKind.Rate);
+
+    private void HeadChanged()
+    {
+        if (_changes is not null)
+        {
+            _changes.Head = true;
+        }
     }
 
     private LimitAnswer ChangeNodes(IReadOnlyList<string>? nodes, long stamp)
@@ -132,6 +170,7 @@ public sealed class LimitState
             return new LimitAnswer(LimitStatus.Invalid);
         }
 
+        HeadChanged();
         foreach (var member in _members.Values.ToArray())
         {
             if (!nodes.Contains(member.Node, StringComparer.Ordinal))
@@ -185,6 +224,7 @@ public sealed class LimitState
             // Adopted twice in one window, the largest share of the three counts.
             var before = member.MembersBefore > 0 && member.ChangedAt > 0 ? Math.Min(member.Members, member.MembersBefore) : member.Members;
             _members[member.Node] = member with { Members = command.Members, MembersBefore = before, ChangedAt = stamp };
+            HeadChanged();
         }
 
         return new LimitAnswer(LimitStatus.Granted);
@@ -256,6 +296,7 @@ public sealed class LimitState
         }
 
         var slot = _nextSlot++;
+        HeadChanged();
         Add(new LimitGrant(limit.Name, command.Key, command.Node, slot, 1, limit.EndOf(stamp)));
         return new LimitAnswer(LimitStatus.Granted, 1, limit.EndOf(stamp), slot);
     }
@@ -276,6 +317,7 @@ public sealed class LimitState
 
         var kept = grants![at] with { Until = Math.Max(grants[at].Until, limit.EndOf(stamp)) };
         grants[at] = kept;
+        _changes?.Keys.Add((kept.Limit, kept.Key));
         return new LimitAnswer(LimitStatus.Granted, 1, kept.Until, kept.Slot);
     }
 
@@ -302,8 +344,10 @@ public sealed class LimitState
             : -1;
     }
 
+    // Each limit has an even part: whoever can make up keys of one can't take those of another.
     private bool MayHold(LimitDefinition limit, string key) =>
-        _heldKeys < _bounds.MaxKeys || (_grants.TryGetValue((limit.Name, key), out var grants) && grants.Count > 0);
+        (_keyCount < _bounds.MaxKeys && KeyCountOf(limit.Name) < Math.Max(1, _bounds.MaxKeys / _definitions.Count))
+        || (_grants.TryGetValue((limit.Name, key), out var grants) && grants.Count > 0);
 
     private void Add(LimitGrant grant)
     {
@@ -314,6 +358,7 @@ public sealed class LimitState
             _ends.Enqueue(key, grant.Until);
         }
 
+        _changes?.Keys.Add(key);
         var same = grant.Slot != 0 ? -1
             : grants.FindIndex(g => g.Slot == 0 && g.Until == grant.Until && string.Equals(g.Node, grant.Node, StringComparison.Ordinal));
         if (same >= 0)
@@ -323,12 +368,18 @@ public sealed class LimitState
         else
         {
             grants.Add(grant);
-            _heldKeys += grants.Count == 1 ? 1 : 0;
+            if (grants.Count == 1)
+            {
+                _heldKeys[grant.Limit] = KeyCountOf(grant.Limit) + 1;
+                _keyCount++;
+            }
         }
     }
 
     private void Lower(List<LimitGrant> grants, int at, int count)
     {
+        var key = (grants[at].Limit, grants[at].Key);
+        _changes?.Keys.Add(key);
         if (grants[at].Count > count)
         {
             grants[at] = grants[at] with { Count = grants[at].Count - count };
@@ -337,7 +388,19 @@ public sealed class LimitState
 
         // An empty list goes when its time has come, so that its place in the order of ends is taken once.
         grants.RemoveAt(at);
-        _heldKeys -= grants.Count == 0 ? 1 : 0;
+        if (grants.Count == 0)
+        {
+            Released(key.Limit);
+        }
+    }
+
+    private void Released(string limit)
+    {
+        _keyCount--;
+        if (--_heldKeys[limit] == 0)
+        {
+            _heldKeys.Remove(limit);
+        }
     }
 
     /// <summary>Forgets what has ended.</summary>
@@ -349,6 +412,7 @@ public sealed class LimitState
             var grants = _grants[key];
             var isHeld = grants.Count > 0;
             grants.RemoveAll(g => g.Until <= stamp);
+            _changes?.Keys.Add(key);
             if (grants.Count > 0)
             {
                 _ends.Enqueue(key, grants.Min(g => g.Until));
@@ -356,7 +420,10 @@ public sealed class LimitState
             else
             {
                 _grants.Remove(key);
-                _heldKeys -= isHeld ? 1 : 0;
+                if (isHeld)
+                {
+                    Released(key.Limit);
+                }
             }
         }
     }

@@ -1,7 +1,10 @@
 using System.Buffers.Binary;
 using System.Text;
+using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Limits;
+using Quorumail.Server.Limits.Format;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
@@ -26,6 +29,8 @@ internal sealed class QueueRecordStore
     private const byte PlacementKind = 8;
     private const byte SuspensionKind = 9;
     private const byte RemovalKind = 10;
+    private const byte LimitsKind = 11;
+    private const byte GrantsKind = 12;
     private const int HeadLength = 1 + sizeof(uint) + sizeof(long);
     private const byte HeadVersion = 1;
 
@@ -43,10 +48,10 @@ internal sealed class QueueRecordStore
     /// <summary>The generation that holds.</summary>
     public uint Generation { get; set; }
 
-    /// <summary>Reads the whole queue.</summary>
-    /// <returns>The state, and the index of the last log entry in it.</returns>
+    /// <summary>Reads the whole queue, and the limits.</summary>
+    /// <returns>The states, and the index of the last log entry in them.</returns>
     /// <exception cref="StorageException">Damaged, or a later version wrote it.</exception>
-    public (QueueState State, long AppliedIndex) Load()
+    public (QueueState State, LimitState Limits, long AppliedIndex) Load()
     {
         try
         {
@@ -67,7 +72,8 @@ internal sealed class QueueRecordStore
                 Removals = Read(RemovalKind, QueueEncoding.DecodeRemoval),
                 Placements = Read(PlacementKind, QueueEncoding.DecodePlacement),
             });
-            return (state, applied);
+            var limits = Read(LimitsKind, LimitEncoding.DecodeRecords).SingleOrDefault() ?? new LimitRecords(1, [], [], []);
+            return (state, LimitState.Restore(limits with { Grants = [.. Read(GrantsKind, LimitEncoding.DecodeRecords).SelectMany(key => key.Grants)] }), applied);
         }
         catch (Exception error) when (error is RocksException or InvalidDataException or NewerFormatException)
         {
@@ -78,7 +84,7 @@ internal sealed class QueueRecordStore
     }
 
     /// <summary>Adds changes and the index that they bring the records to.</summary>
-    public void Write(RocksBatch batch, PendingChanges changes, long appliedIndex)
+    public void Write(RocksBatch batch, PendingChanges changes, PendingLimits limits, long appliedIndex)
     {
         var family = _database.Queue;
         Span<byte> key = stackalloc byte[PrefixLength + QueueId.ByteLength];
@@ -99,6 +105,7 @@ internal sealed class QueueRecordStore
         WriteLists(batch, changes, key);
         WriteMembers(batch, changes, key);
         WriteAdministration(batch, changes, key);
+        WriteLimits(batch, limits, Generation);
         if (changes.Marks is { } marks)
         {
             WritePrefix(Generation, MarksKind, key);
@@ -201,6 +208,27 @@ internal sealed class QueueRecordStore
         }
     }
 
+    private void WriteLimits(RocksBatch batch, PendingLimits limits, uint generation)
+    {
+        if (limits.Head is { } head)
+        {
+            batch.Put(_database.Queue, NamedKey(generation, LimitsKind, ""), LimitEncoding.Encode(head));
+        }
+
+        foreach (var (limit, key, grants) in limits.Grants)
+        {
+            var named = NamedKey(generation, GrantsKind, $"{limit}\0{key}");
+            if (grants.Count == 0)
+            {
+                batch.Delete(_database.Queue, named);
+            }
+            else
+            {
+                batch.Put(_database.Queue, named, LimitEncoding.Encode(new LimitRecords(0, [], [], grants)));
+            }
+        }
+    }
+
     /// <summary>Adds one record of a snapshot to the generation after the present one.</summary>
     public void WriteNext(RocksBatch batch, QueueSnapshotRecord record)
     {
@@ -240,6 +268,9 @@ internal sealed class QueueRecordStore
                 WritePrefix(next, MembersKind, key);
                 batch.Put(_database.Queue, key[..PrefixLength], QueueEncoding.Encode(members));
                 break;
+            case LimitRecords limits:
+                WriteLimits(batch, Whole(limits), next);
+                break;
             case QueueMarks marks:
                 WritePrefix(next, MarksKind, key);
                 batch.Put(_database.Queue, key[..PrefixLength], QueueEncoding.Encode(marks));
@@ -257,6 +288,10 @@ internal sealed class QueueRecordStore
 
     /// <summary>Adds the end of whatever was written to the next generation.</summary>
     public void DropNext(RocksBatch batch) => DropGeneration(batch, Generation + 1);
+
+    private static PendingLimits Whole(LimitRecords limits) => new(
+        limits with { Grants = [] },
+        [.. limits.Grants.GroupBy(grant => (grant.Limit, grant.Key)).Select(key => (key.Key.Limit, key.Key.Key, (IReadOnlyList<LimitGrant>)[.. key]))]);
 
     private static void WritePrefix(uint generation, byte kind, Span<byte> key)
     {

@@ -1,13 +1,15 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.IO.Hashing;
+using Quorumail.Core.Limits;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Limits.Format;
 using Quorumail.Server.Queue.Format;
 
 namespace Quorumail.Server.Queue;
 
 /// <summary>
-/// The whole queue as a stream, version 1: "QMQ1", then records of kind (1 byte), length (4 bytes, little-endian) and
+/// The whole queue, with the limits, as a stream, version 1: "QMQ1", then records of kind (1 byte), length (4 bytes, little-endian) and
 /// bytes, the last of which is the end with index and count; then XxHash128 of all before (16 bytes).
 /// </summary>
 internal static class QueueSnapshot
@@ -20,10 +22,11 @@ internal static class QueueSnapshot
 
     /// <summary>Writes a queue.</summary>
     /// <param name="records">As of one moment.</param>
+    /// <param name="limits">As of the same moment; null for none.</param>
     /// <param name="index">The log entry of that moment.</param>
     /// <param name="destination">Written in order; not flushed.</param>
     /// <param name="token">Ends the writing.</param>
-    public static async ValueTask SaveAsync(QueueRecords records, long index, Stream destination, CancellationToken token)
+    public static async ValueTask SaveAsync(QueueRecords records, LimitRecords? limits, long index, Stream destination, CancellationToken token)
     {
         var hash = new XxHash128();
         var count = 0L;
@@ -68,6 +71,11 @@ internal static class QueueSnapshot
         foreach (var message in records.Messages)
         {
             await WriteAsync(QueueSnapshotRecord.Kind.Message, QueueEncoding.Encode(message));
+        }
+
+        if (limits is not null)
+        {
+            await WriteAsync(QueueSnapshotRecord.Kind.Limits, LimitEncoding.Encode(limits));
         }
 
         await WriteAsync(QueueSnapshotRecord.Kind.End, QueueEncoding.EncodeEnd(index, count));

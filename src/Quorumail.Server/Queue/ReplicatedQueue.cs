@@ -1,7 +1,9 @@
 using System.Diagnostics.CodeAnalysis;
 using Quorumail.Cluster.Log;
+using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Limits;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
@@ -44,7 +46,8 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     {
         _database = database;
         _records = new QueueRecordStore(database, bodies);
-        (_state, _appliedIndex) = _records.Load();
+        (_state, var limits, _appliedIndex) = _records.Load();
+        Limits = new ReplicatedLimits(limits);
         _idFloor = _state.IdFloor;
         _timer = time.CreateTimer(
             static queue => ((ReplicatedQueue)queue!).WriteBehind(), this, writeBehind, writeBehind);
@@ -60,6 +63,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     /// <see cref="NodeId"/> owns now or owned before.
     /// </summary>
     public QueueChangeFeed Feed { get; } = new();
+
+    /// <summary>The limits that the same log makes.</summary>
+    public ReplicatedLimits Limits { get; }
 
     /// <summary>This node; null: the feed has every message that changes hands.</summary>
     public string? NodeId { get; set; }
@@ -232,7 +238,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         _commands.Clear();
         for (var i = 0; i < commands.Count; i++)
         {
-            _commands.Add(QueueEncoding.DecodeCommand(commands[i].Span));
+            _commands.Add(ReplicatedLimits.IsCommand(commands[i].Span) ? null : QueueEncoding.DecodeCommand(commands[i].Span));
         }
 
         bool isDue;
@@ -240,13 +246,13 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         {
             for (var i = 0; i < _commands.Count; i++)
             {
-                answers[i] = Apply(_commands[i], stamp);
+                answers[i] = ReplicatedLimits.IsCommand(commands[i].Span) ? Limits.Apply(commands[i].Span, stamp) : Apply(_commands[i], stamp);
             }
 
             Interlocked.Exchange(ref _appliedIndex, index);
             Interlocked.Exchange(ref _idFloor, _state.IdFloor);
             _isDirty = true;
-            isDue = _pending.Count >= PendingMax || _pending.BodyBytes >= PendingBodyBytesMax;
+            isDue = _pending.Count + Limits.PendingCount >= PendingMax || _pending.BodyBytes >= PendingBodyBytesMax;
         }
 
         if (isDue)
@@ -266,10 +272,12 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     public async ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token)
     {
         QueueRecords records;
+        LimitRecords? limits;
         long index;
         lock (_gate)
         {
             index = AppliedIndex;
+            limits = Limits.Records;
             records = new QueueRecords(
                 _state.Marks, [.. _state.OwnerEpochs], [.. _state.Tombstones], [.. _state.Suspects], [.. _state.Messages])
             {
@@ -286,13 +294,13 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             OwnerEpochs = records.OwnerEpochs.OrderBy(epoch => epoch.Key, StringComparer.Ordinal),
             Messages = records.Messages.OrderBy(message => message.Id),
         };
-        await QueueSnapshot.SaveAsync(records, index, destination, token);
+        await QueueSnapshot.SaveAsync(records, limits, index, destination, token);
         return index;
     }
 
     public async ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token)
     {
-        var load = new SnapshotLoad();
+        var load = new QueueSnapshotLoad();
         try
         {
             await foreach (var record in QueueSnapshot.ReadAsync(source, token))
@@ -306,7 +314,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             }
 
             await _database.Commits.WriteAsync(new NextGenerationWrite(this, load.Batch));
-            await _database.Commits.WriteAsync(new GenerationSwitch(this, load.Restore(), index));
+            await _database.Commits.WriteAsync(new GenerationSwitch(this, load.Restore(), load.Limits, index));
         }
         catch (Exception error) when (error is InvalidDataException or NewerFormatException or IOException or OperationCanceledException)
         {
@@ -412,16 +420,18 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     private long WritePending(RocksBatch batch, bool isQueued)
     {
         PendingChanges taken;
+        PendingLimits limits;
         long index;
         lock (_gate)
         {
             (taken, _pending, _spare) = (_pending, _spare ?? new PendingChanges(), null);
+            limits = Limits.TakePending();
             index = AppliedIndex;
             _isDirty = false;
             _isWriteQueued &= !isQueued;
         }
 
-        _records.Write(batch, taken, index);
+        _records.Write(batch, taken, limits, index);
         taken.Clear();
         lock (_gate)
         {
@@ -431,7 +441,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         return index;
     }
 
-    private void SwitchGeneration(RocksBatch batch, QueueState next, long index)
+    private void SwitchGeneration(RocksBatch batch, QueueState next, LimitRecords? limits, long index)
     {
         lock (_gate)
         {
@@ -459,10 +469,11 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             gone.Bodies.AddRange(_pending.Bodies);
             _pending.Clear();
             _state = next;
+            Limits.Replace(limits);
             Interlocked.Exchange(ref _appliedIndex, index);
             Interlocked.Exchange(ref _idFloor, next.IdFloor);
             _records.SwitchToNext(batch, index);
-            _records.Write(batch, gone, index);
+            _records.Write(batch, gone, PendingLimits.None, index);
         }
 
         void PublishChange(QueueId id, QueuedMessage? message)
@@ -510,75 +521,12 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
     }
 
-    private sealed class GenerationSwitch(ReplicatedQueue queue, QueueState next, long index) : WriteRequest
+    private sealed class GenerationSwitch(ReplicatedQueue queue, QueueState next, LimitRecords? limits, long index) : WriteRequest
     {
         public override bool NeedsSync => true;
 
         public override int ByteCount => 64 << 10;
 
-        public override void AddTo(RocksBatch batch) => queue.SwitchGeneration(batch, next, index);
-    }
-
-    /// <summary>Gathers the records of a snapshot for the state in memory.</summary>
-    private sealed class SnapshotLoad
-    {
-        private readonly List<KeyValuePair<string, long>> _ownerEpochs = [];
-        private readonly List<Tombstone> _tombstones = [];
-        private readonly List<ListedSuspect> _suspects = [];
-        private readonly List<FinishedId> _finished = [];
-        private readonly List<QueuedMessage> _messages = [];
-        private QueueMarks _marks = QueueMarks.Initial;
-        private readonly List<Suspension> _suspensions = [];
-        private readonly List<Removal> _removals = [];
-        private QueueMembers? _members;
-
-        public List<QueueSnapshotRecord> Batch { get; } = [];
-
-        public void Add(QueueSnapshotRecord record)
-        {
-            switch (record.Value)
-            {
-                case QueuedMessage message:
-                    _messages.Add(message);
-                    break;
-                case ListedSuspect suspect:
-                    _suspects.Add(suspect);
-                    break;
-                case Tombstone tombstone:
-                    _tombstones.Add(tombstone);
-                    break;
-                case FinishedId finished:
-                    _finished.Add(finished);
-                    break;
-                case KeyValuePair<string, long> ownerEpoch:
-                    _ownerEpochs.Add(ownerEpoch);
-                    break;
-                case QueueMarks marks:
-                    _marks = marks;
-                    break;
-                case QueueMembers members:
-                    _members = members;
-                    break;
-                case Suspension suspension:
-                    _suspensions.Add(suspension);
-                    break;
-                case Removal removal:
-                    _removals.Add(removal);
-                    break;
-                default:
-                    return;
-            }
-
-            Batch.Add(record);
-        }
-
-        public QueueState Restore() =>
-            QueueState.Restore(new QueueRecords(_marks, _ownerEpochs, _tombstones, _suspects, _messages)
-            {
-                Finished = _finished,
-                Members = _members,
-                Suspensions = _suspensions,
-                Removals = _removals,
-            });
+        public override void AddTo(RocksBatch batch) => queue.SwitchGeneration(batch, next, limits, index);
     }
 }

@@ -20,6 +20,7 @@ public sealed class LimitStateTests
                 Period = period * 500,
                 Policy = (LimitPolicy)policy,
             }))),
+        (1, Limit.Select(limit => (LimitCommand)new RemoveLimitCommand(limit))),
         (1, Node.Array[0, 3].Select(nodes => (LimitCommand)new LimitNodesCommand(nodes))),
         (1, Gen.Select(Node, Gen.Int[0, 3], (node, members) => (LimitCommand)new AdoptShareCommand(node, members))),
         (6, Gen.Select(Limit, Key, Node, Gen.Int[0, 5], (limit, key, node, count) => (LimitCommand)new WantTokensCommand(limit, key, node, count))),

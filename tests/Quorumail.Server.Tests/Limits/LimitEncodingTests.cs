@@ -16,6 +16,7 @@ public sealed class LimitEncodingTests
         LimitCommand[] commands =
         [
             new DefineLimitCommand(new LimitDefinition(p.Limit, LimitKind.Concurrency, p.Count, p.Number, LimitPolicy.Share)),
+            new RemoveLimitCommand(p.Limit),
             new LimitNodesCommand([p.Limit, p.Key, p.Node]),
             new AdoptShareCommand(p.Node, p.Count),
             new WantTokensCommand(p.Limit, p.Key, p.Node, p.Count),

@@ -76,6 +76,7 @@ internal static class LimitEncoding
     private static LoggedLimitCommand ToLogged(LimitCommand command) => command switch
     {
         DefineLimitCommand c => new LoggedLimitCommand { Define = ToStored(c.Definition) },
+        RemoveLimitCommand c => new LoggedLimitCommand { Remove = new LoggedRemoveLimit { Limit = c.Limit } },
         LimitNodesCommand c => new LoggedLimitCommand { Nodes = new LoggedLimitNodes { Nodes = { c.Nodes } } },
         AdoptShareCommand c => new LoggedLimitCommand { Adopt = new LoggedAdoptShare { Node = c.Node, Members = c.Members } },
         WantTokensCommand c => new LoggedLimitCommand { WantTokens = Use(c.Limit, c.Key, c.Node, count: c.Count) },
@@ -92,6 +93,8 @@ internal static class LimitEncoding
         {
             case LoggedLimitCommand.KindOneofCase.Define:
                 return new DefineLimitCommand(ToDefinition(logged.Define));
+            case LoggedLimitCommand.KindOneofCase.Remove:
+                return new RemoveLimitCommand(logged.Remove.Limit);
             case LoggedLimitCommand.KindOneofCase.Nodes:
                 return new LimitNodesCommand([.. logged.Nodes.Nodes]);
             case LoggedLimitCommand.KindOneofCase.Adopt:

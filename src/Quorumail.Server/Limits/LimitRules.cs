@@ -1,0 +1,18 @@
+using Quorumail.Core.Limits;
+
+namespace Quorumail.Server.Limits;
+
+/// <summary>The limits and those who share them, as this node's state of the log has them at a moment. Immutable.</summary>
+/// <param name="Limits">By name.</param>
+/// <param name="Members">By name; those that have left, too.</param>
+internal sealed record LimitRules(IReadOnlyList<LimitDefinition> Limits, IReadOnlyList<LimitMember> Members)
+{
+    public static LimitRules None { get; } = new([], []);
+
+    /// <summary>Those that are members now.</summary>
+    public int MemberCount => Members.Count(member => member.Members > 0);
+
+    /// <summary>The number of members by which a node's share is reserved; 0 if it is no member.</summary>
+    public int MembersOf(string node) =>
+        Members.FirstOrDefault(member => string.Equals(member.Node, node, StringComparison.Ordinal))?.Members ?? 0;
+}
