@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # What takes longer than ./test.sh may. Each prints its seed; the same seed draws the same sizes, bodies, faults and victims.
 #
-#   ./torture.sh --minutes N [--seed S] [--nodes N]   a cluster in network namespaces under random faults (root), with a ledger
-#   ./torture.sh [--rounds N] [--seed S] [--large]    kill -9 and power cuts of a lone server under mail, with a ledger: 10 rounds
-#   ./torture.sh mail [--rounds N] [--seed S]         kill -9 of one of three nodes, of the leader, of all, under mail, with a ledger: 10 rounds
-#   ./torture.sh failover [--rounds N]                kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
-#   ./torture.sh frames [--seed S]                    a million mutated frames to port 9000
-#   ./torture.sh snapshot                             1 GiB of state, and as much shared state as there may be, to an empty node
+#   ./torture.sh --minutes N [--seed S] [--nodes N]          shared state of a cluster in network namespaces under random faults (root)
+#   ./torture.sh mail [--minutes N] [--seed S] [--nodes N]   mail through the same faults; every message is accounted for: 10 minutes
+#       --faults kill-leader,power-all,...                   draws from these only (docs/reliability.md has the table)
+#   ./torture.sh [--rounds N] [--seed S] [--large]           kill -9 and power cuts of a lone server under mail: 10 rounds
+#   ./torture.sh failover [--rounds N]                       kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
+#   ./torture.sh frames [--seed S]                           a million mutated frames to port 9000
+#   ./torture.sh snapshot                                    1 GiB of state, and as much shared state as there may be, to an empty node
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 rounds=
@@ -14,19 +15,21 @@ seed=$((RANDOM * 32768 + RANDOM))
 minutes=
 nodes=3
 large=
-what=crash
+what=
 while [ $# -gt 0 ]; do
   case $1 in
     mail | failover | frames | snapshot) what=$1 ;;
-    --minutes) minutes=$2 what=cluster; shift ;;
+    --minutes) minutes=$2; shift ;;
     --nodes) nodes=$2; shift ;;
+    --faults) export QUORUMAIL_FAULTS=$2; shift ;;
     --rounds) rounds=$2; shift ;;
     --seed) seed=$2; shift ;;
     --large) large=yes ;;
-    *) sed -n '4,9p' "$0" >&2; exit 2 ;;
+    *) sed -n '4,10p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
+[ -n "$what" ] || what=$([ -n "$minutes" ] && echo cluster || echo crash)
 PATH=$PWD/.dotnet:$PATH
 bin=artifacts/bin
 
@@ -53,8 +56,8 @@ case $what in
     ;;
   mail)
     build src/Quorumail.Server tests/Quorumail.EndToEnd
-    echo "torture: ${rounds:=10} rounds, seed $seed"
-    QUORUMAIL_ROUNDS=$rounds QUORUMAIL_SEED=$seed ends -class Quorumail.EndToEnd.Cluster.ClusterMailTests
+    echo "torture: ${minutes:=10} minutes, $nodes nodes, seed $seed"
+    QUORUMAIL_MINUTES=$minutes QUORUMAIL_NODES=$nodes QUORUMAIL_SEED=$seed ends -explicit only -class Quorumail.EndToEnd.Cluster.Mail.MailTortureTests
     ;;
   cluster)
     build src/Quorumail.Server tests/Quorumail.EndToEnd

@@ -19,8 +19,8 @@ public sealed record RetryPolicy
     public IReadOnlyList<long> Schedule { get; init; } = DefaultSchedule;
 
     /// <summary>
-    /// Waiting time of a destination as a whole after it could not be reached once, twice …; the last repeats. Below
-    /// <see cref="Schedule"/> step by step, so that it never delays a lone message.
+    /// Waiting time of a destination as a whole after it could not be reached once, twice …; the last repeats. At most half
+    /// of <see cref="Schedule"/> step by step counts, so that it never delays a lone message.
     /// </summary>
     public IReadOnlyList<long> DestinationSchedule { get; init; } = DefaultDestinationSchedule;
 
@@ -58,7 +58,8 @@ public sealed record RetryPolicy
     /// <summary>Waiting time of a destination that could not be reached.</summary>
     /// <param name="failures">How often in a row, from 1.</param>
     /// <param name="random">From 0 inclusive to 1 exclusive.</param>
-    public long DestinationWait(int failures, double random) => Wait(DestinationSchedule, failures, random);
+    public long DestinationWait(int failures, double random) =>
+        Math.Min(Wait(DestinationSchedule, failures, random), Wait(Schedule, failures, random) / 2);
 
     /// <summary>Turns what a transport said into what the log is told.</summary>
     /// <param name="message">As it was when the attempt was planned.</param>

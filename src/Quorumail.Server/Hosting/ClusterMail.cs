@@ -12,6 +12,9 @@ namespace Quorumail.Server.Hosting;
 /// <summary>The parts of a node of a cluster that keeps mail: the queue on the cluster's log, the bodies on several disks, and what the leader does for all.</summary>
 internal sealed partial class ClusterMail : IAsyncDisposable
 {
+    /// <summary>An election ends in less; without a majority there is nobody to give anything to.</summary>
+    private static readonly TimeSpan HandOverPatience = TimeSpan.FromSeconds(3);
+
     private readonly BodyService _bodies;
     private readonly LeaderDuties _duties;
     private readonly CopyKeeper _copies;
@@ -109,7 +112,9 @@ internal sealed partial class ClusterMail : IAsyncDisposable
     {
         if (Manager.IsReady && Manager.GetClusterStats().TotalNodes > 1)
         {
-            await Queue.ProposeAsync(new NodeDrainingCommand(Queue.NodeId, IsDraining: true), token);
+            using var bound = CancellationTokenSource.CreateLinkedTokenSource(token);
+            bound.CancelAfter(HandOverPatience);
+            await Queue.ProposeAsync(new NodeDrainingCommand(Queue.NodeId, IsDraining: true), bound.Token);
         }
     }
 

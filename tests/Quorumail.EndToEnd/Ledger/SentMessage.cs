@@ -5,7 +5,14 @@ namespace Quorumail.EndToEnd.Ledger;
 /// <param name="Recipients">The envelope's recipients.</param>
 /// <param name="Outcome">What the server answered.</param>
 /// <param name="Reply">The deciding reply, or empty.</param>
-internal sealed record SentMessage(string Id, IReadOnlyList<string> Recipients, SendOutcome Outcome, string Reply);
+internal sealed record SentMessage(string Id, IReadOnlyList<string> Recipients, SendOutcome Outcome, string Reply)
+{
+    /// <summary>When it was begun: a timestamp of this process.</summary>
+    public long Called { get; init; }
+
+    /// <summary>When its outcome was known.</summary>
+    public long Returned { get; init; }
+}
 
 /// <summary>The answer to a message.</summary>
 internal enum SendOutcome

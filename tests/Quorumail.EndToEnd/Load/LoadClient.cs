@@ -40,7 +40,7 @@ internal sealed class LoadClient(LoadPlan plan)
         {
             try
             {
-                using var conversation = await SmtpConversation.ConnectAsync(plan.Port, token);
+                using var conversation = await SmtpConversation.ConnectAsync(plan.OpenSocket(), plan.Port, plan.Patience, token);
                 var greeting = await conversation.ReadReplyAsync(token);
                 if (greeting.Code == 220 && (await conversation.AskAsync("EHLO load.example", token)).Code == 250)
                 {
@@ -48,7 +48,7 @@ internal sealed class LoadClient(LoadPlan plan)
                     continue;
                 }
             }
-            catch (Exception e) when (e is SocketException or IOException)
+            catch (Exception e) when (e is SocketException or IOException || (e is TimeoutException && plan.Patience is not null))
             {
                 // The server was killed or is not back yet.
             }
@@ -68,6 +68,7 @@ internal sealed class LoadClient(LoadPlan plan)
             var id = string.Create(CultureInfo.InvariantCulture, $"{plan.Name}-{number}");
             var message = TestMessage.Random(id, random.Next(plan.MinimumSize, plan.MaximumSize + 1), random);
             var recipients = Enumerable.Range(0, random.Next(1, plan.MaximumRecipients + 1)).Select(plan.Recipient).ToArray();
+            var called = Stopwatch.GetTimestamp();
             var outcome = SendOutcome.Unknown;
             var reply = "";
             try
@@ -76,7 +77,7 @@ internal sealed class LoadClient(LoadPlan plan)
             }
             finally
             {
-                _sent.Enqueue(new SentMessage(id, recipients, outcome, reply));
+                _sent.Enqueue(new SentMessage(id, recipients, outcome, reply) { Called = called, Returned = Stopwatch.GetTimestamp() });
             }
 
             if (outcome == SendOutcome.Acknowledged)

@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace Quorumail.EndToEnd.Load;
 
 /// <summary>What a <see cref="LoadClient"/> sends.</summary>
@@ -5,6 +7,12 @@ internal sealed record LoadPlan
 {
     /// <summary>Port of the server on 127.0.0.1.</summary>
     public required int Port { get; init; }
+
+    /// <summary>A socket of the server's network; by default of this process's.</summary>
+    public Func<Socket> OpenSocket { get; init; } = static () => new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+
+    /// <summary>After which a reply is not waited for any more: the outcome is unknown then. Null: a minute, after which the test fails.</summary>
+    public TimeSpan? Patience { get; init; }
 
     /// <summary>Begins every message's id; unique in a test.</summary>
     public string Name { get; init; } = "m";

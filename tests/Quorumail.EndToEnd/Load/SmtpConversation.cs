@@ -11,20 +11,28 @@ internal sealed class SmtpConversation : IDisposable
     private static readonly TimeSpan ReplyLimit = TimeSpan.FromSeconds(60);
 
     private readonly Socket _socket;
+    private readonly TimeSpan _patience;
     private readonly byte[] _buffer = new byte[8192];
     private int _start;
     private int _end;
 
-    private SmtpConversation(Socket socket) => _socket = socket;
+    private SmtpConversation(Socket socket, TimeSpan patience)
+    {
+        _socket = socket;
+        _patience = patience;
+    }
 
     /// <summary>Connects to a port of 127.0.0.1; the greeting is not read yet.</summary>
-    public static async Task<SmtpConversation> ConnectAsync(int port, CancellationToken token)
+    public static Task<SmtpConversation> ConnectAsync(int port, CancellationToken token) =>
+        ConnectAsync(new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true }, port, null, token);
+
+    /// <summary>The same with a socket of another network, whose end is up to the conversation, and another patience with replies.</summary>
+    public static async Task<SmtpConversation> ConnectAsync(Socket socket, int port, TimeSpan? patience, CancellationToken token)
     {
-        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
             await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port), token);
-            return new SmtpConversation(socket);
+            return new SmtpConversation(socket, patience ?? ReplyLimit);
         }
         catch
         {
@@ -106,7 +114,7 @@ internal sealed class SmtpConversation : IDisposable
         }
 
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(token);
-        bound.CancelAfter(ReplyLimit);
+        bound.CancelAfter(_patience);
         try
         {
             var got = await _socket.ReceiveAsync(_buffer.AsMemory(_end), bound.Token);
@@ -115,7 +123,7 @@ internal sealed class SmtpConversation : IDisposable
         }
         catch (OperationCanceledException e) when (!token.IsCancellationRequested)
         {
-            throw new TimeoutException($"No reply for {ReplyLimit.TotalSeconds} s.", e);
+            throw new TimeoutException($"No reply for {_patience.TotalSeconds} s.", e);
         }
     }
 }

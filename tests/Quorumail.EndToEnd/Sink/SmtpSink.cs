@@ -10,12 +10,11 @@ namespace Quorumail.EndToEnd.Sink;
 /// </summary>
 internal sealed class SmtpSink : IAsyncDisposable
 {
-    private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly ConcurrentQueue<(Socket Listener, Task Accepting)> _listeners = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentDictionary<SinkConnection, Task> _connections = new();
     private readonly ConcurrentQueue<DeliveredCopy> _copies = new();
     private readonly ConcurrentQueue<SinkMessage> _messages = new();
-    private readonly Task _accepting;
     private int _open;
     private int _mostOpen;
     private int _accepted;
@@ -24,10 +23,7 @@ internal sealed class SmtpSink : IAsyncDisposable
     public SmtpSink(int port = 0)
     {
         Port = port == 0 ? Processes.FreePort.Take() : port;
-        _listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
-        _listener.Bind(new IPEndPoint(IPAddress.Loopback, Port));
-        _listener.Listen(1024);
-        _accepting = AcceptAsync();
+        Listen(new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp), Port);
     }
 
     /// <summary>Where it listens.</summary>
@@ -82,12 +78,27 @@ internal sealed class SmtpSink : IAsyncDisposable
         }
     }
 
+    /// <summary>Listens on a port of 127.0.0.1 of another network, too.</summary>
+    /// <param name="listener">A socket of that network; the sink's from now on.</param>
+    /// <param name="port">A port that is free there.</param>
+    public void Listen(Socket listener, int port)
+    {
+        listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, port));
+        listener.Listen(1024);
+        _listeners.Enqueue((listener, AcceptAsync(listener)));
+    }
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        _listener.Dispose();
-        await _accepting;
+        foreach (var (listener, accepting) in _listeners)
+        {
+            listener.Dispose();
+            await accepting;
+        }
+
         await Task.WhenAll(_connections.Values);
         _stop.Dispose();
     }
@@ -105,13 +116,13 @@ internal sealed class SmtpSink : IAsyncDisposable
         }
     }
 
-    private async Task AcceptAsync()
+    private async Task AcceptAsync(Socket listener)
     {
         try
         {
             while (true)
             {
-                var connection = new SinkConnection(this, await _listener.AcceptAsync(_stop.Token));
+                var connection = new SinkConnection(this, await listener.AcceptAsync(_stop.Token));
                 Interlocked.Increment(ref _accepted);
                 var open = Interlocked.Increment(ref _open);
                 for (var most = _mostOpen; open > most;)

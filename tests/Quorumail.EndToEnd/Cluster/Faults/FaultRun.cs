@@ -1,18 +1,17 @@
 using System.Diagnostics;
 using System.Globalization;
 using Quorumail.EndToEnd.Cluster.Lab;
-using Quorumail.EndToEnd.Cluster.State;
 
 namespace Quorumail.EndToEnd.Cluster.Faults;
 
 /// <summary>Makes faults under load, waits until the cluster is well again, and sees to what each fault must not do.</summary>
-internal sealed class FaultRun(ClusterLab lab, StateLedger ledger, Random random, CancellationToken token)
+internal sealed class FaultRun(ClusterLab lab, ClientRecord record, Random random, CancellationToken token)
 {
     /// <summary>Makes these faults at once for a while; clients must be at work.</summary>
     public async Task<FaultReport> RunAsync(IReadOnlyList<Fault> faults, TimeSpan lasts)
     {
         var (leader, term) = await lab.LeaderAsync(token);
-        FaultScene[] scenes = [.. faults.Select(_ => new FaultScene(lab, ledger, leader, random, token))];
+        FaultScene[] scenes = [.. faults.Select(_ => new FaultScene(lab, record, leader, random, token))];
         var began = Stopwatch.GetTimestamp();
         long happened;
         long ends;
@@ -29,7 +28,7 @@ internal sealed class FaultRun(ClusterLab lab, StateLedger ledger, Random random
         finally
         {
             ends = Stopwatch.GetTimestamp();
-            ledger.EndIsolations();
+            record.EndIsolations();
             foreach (var scene in scenes.Reverse())
             {
                 await scene.EndAsync();
@@ -44,14 +43,15 @@ internal sealed class FaultRun(ClusterLab lab, StateLedger ledger, Random random
         var report = new FaultReport
         {
             Name = string.Join(" + ", faults.Select(fault => fault.Name)),
-            Gap = ledger.LongestGap(began, now),
-            Takeover = after == term ? null : ledger.FirstAcknowledged(happened, call => call.Node != leader),
+            IsStop = faults.Any(fault => fault.StopsAll),
+            Gap = record.LongestGap(began, now),
+            Takeover = after == term ? null : record.FirstAcknowledged(happened, node => node != leader),
             Recovery = Stopwatch.GetElapsedTime(ended, now),
             Terms = (term, after),
         };
         if (faults is [var only])
         {
-            Check(only, report, ledger.LongestGap(began, ends));
+            Check(only, report, record.LongestGap(began, ends));
         }
 
         return report;
@@ -64,7 +64,7 @@ internal sealed class FaultRun(ClusterLab lab, StateLedger ledger, Random random
         foreach (var node in lab.Nodes)
         {
             await Deadline.UntilAsync(
-                () => ledger.FirstAcknowledged(healed, call => call.Node == node.Index) is not null,
+                () => record.FirstAcknowledged(healed, each => each == node.Index) is not null,
                 ClusterLab.SettleLimit,
                 () => $"{node.Name} acknowledges nothing.\n{lab.Outputs}",
                 token);

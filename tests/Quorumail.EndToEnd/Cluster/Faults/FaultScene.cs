@@ -1,5 +1,4 @@
 using Quorumail.EndToEnd.Cluster.Lab;
-using Quorumail.EndToEnd.Cluster.State;
 
 namespace Quorumail.EndToEnd.Cluster.Faults;
 
@@ -9,10 +8,10 @@ internal sealed class FaultScene
     private readonly Stack<Func<Task>> _undo = new();
 
     /// <summary>Draws the followers.</summary>
-    public FaultScene(ClusterLab lab, StateLedger ledger, int leader, Random random, CancellationToken token)
+    public FaultScene(ClusterLab lab, ClientRecord record, int leader, Random random, CancellationToken token)
     {
         Lab = lab;
-        Ledger = ledger;
+        Record = record;
         Random = random;
         Token = token;
         Leader = leader;
@@ -25,7 +24,7 @@ internal sealed class FaultScene
     public ClusterLab Lab { get; }
 
     /// <summary>Records what clients see.</summary>
-    public StateLedger Ledger { get; }
+    public ClientRecord Record { get; }
 
     /// <summary>From the run's seed.</summary>
     public Random Random { get; }

@@ -48,7 +48,7 @@ internal static class NetworkFaults
         foreach (var node in nodes.Select(choose => choose(scene)))
         {
             scene.Lab.Network.Isolate(node);
-            scene.Ledger.Isolate(node);
+            scene.Record.Isolate(node);
         }
     };
 
@@ -61,7 +61,7 @@ internal static class NetworkFaults
             scene.Lab.Network.CutOneWay(sends ? node : other, sends ? other : node);
         }
 
-        scene.Ledger.Isolate(node);
+        scene.Record.Isolate(node);
     };
 
     private static void Flap(FaultScene scene)

@@ -28,24 +28,8 @@ internal sealed class TortureLedger
         text.Append(CultureInfo.InvariantCulture, $"writes: {_verdicts.Sum(v => v.Acknowledged)} acknowledged, {_verdicts.Sum(v => v.Refused)} refused, {_verdicts.Sum(v => v.Unknown)} unknown ({_verdicts.Sum(v => v.UnknownButThere)} of them there)\n");
         text.Append(CultureInfo.InvariantCulture, $"fresh reads: {_verdicts.Sum(v => v.Reads)}\n");
         text.Append(CultureInfo.InvariantCulture, $"lost: {_verdicts.Sum(v => v.Lost.Count)}\n");
-        text.Append(CultureInfo.InvariantCulture, $"faults: {_reports.Count}\n");
-        foreach (var kind in _reports.SelectMany(report => report.Name.Split(" + ")).CountBy(name => name).OrderBy(kind => kind.Key, StringComparer.Ordinal))
-        {
-            text.Append(CultureInfo.InvariantCulture, $"  {kind.Key}: {kind.Value}\n");
-        }
-
         text.Append(CultureInfo.InvariantCulture, $"elections: {_terms.Count}\n");
-        Tell(text, "longest gap in acknowledged writes", report => report.Gap);
-        Tell(text, "longest until another leader's first write", report => report.Takeover);
-        Tell(text, "longest until all serve after a fault's end", report => report.Recovery);
+        FaultReport.Sum(text, _reports, "acknowledged write");
         return text.ToString();
-    }
-
-    private void Tell(StringBuilder text, string what, Func<FaultReport, TimeSpan?> of)
-    {
-        if (_reports.Where(report => of(report) is not null).MaxBy(of) is { } longest)
-        {
-            text.Append(CultureInfo.InvariantCulture, $"{what}: {of(longest)!.Value.TotalSeconds:0.00} s ({longest.Name})\n");
-        }
     }
 }

@@ -14,9 +14,6 @@ public sealed class TortureTests(ITestOutputHelper output)
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
 
-    // What can happen while the network has trouble as well.
-    private static readonly string[] Companions = ["kill-leader", "kill-follower", "pause-leader", "pause-follower", "power-leader", "power-follower"];
-
     private readonly TortureLedger _sum = new();
     private readonly Random _random = new(CrashPlan.Seed);
     private readonly long _start = Stopwatch.GetTimestamp();
@@ -53,7 +50,7 @@ public sealed class TortureTests(ITestOutputHelper output)
         await using var workload = StateWorkload.Start(lab.Nodes, name, _random.Next(), ledger);
         for (var i = 0; i < FaultsPerChapter && Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; i++)
         {
-            var (faults, lasts) = Draw();
+            var (faults, lasts) = FaultDraw.Next(_random);
             Say(string.Create(CultureInfo.InvariantCulture, $"{string.Join(" + ", faults)} for {lasts.TotalSeconds:0.0} s"));
             var report = await new FaultRun(lab, ledger, _random, Token).RunAsync(faults, lasts);
             _sum.Add(report);
@@ -84,21 +81,6 @@ public sealed class TortureTests(ITestOutputHelper output)
             // What was deleted in earlier chapters has not come back either.
             Assert.Empty(await ClusterLab.KeysAsync(node, StateLedger.OncePrefix, Token));
         }
-    }
-
-    private (IReadOnlyList<Fault> Faults, TimeSpan Lasts) Draw()
-    {
-        Fault[] possible = [.. (FaultTable.Chosen ?? FaultTable.All).Where(each => each.Obstacle() is null)];
-        var first = possible[_random.Next(possible.Length)];
-        List<Fault> faults = [first];
-        if (first is { IsOfNetwork: true, StopsAll: false } && _random.Next(4) == 0)
-        {
-            faults.Add(FaultTable.Of(Companions[_random.Next(Companions.Length)]));
-        }
-
-        // Mostly short: trouble is at the edges.
-        var longest = faults.Min(fault => fault.LastsMax);
-        return (faults, first.Lasts + ((longest - first.Lasts) * Math.Pow(_random.NextDouble(), 3)));
     }
 
     private void Say(string what) => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(_start).TotalSeconds,6:0.0} s  {what}"));

@@ -12,8 +12,17 @@ internal sealed partial class LabNode : IAsyncDisposable
     /// <summary>Port of its HTTP listener, on its own loopback.</summary>
     public const int HttpPort = 8080;
 
+    /// <summary>Port of its SMTP listener, on its own loopback.</summary>
+    public const int SmtpPort = 2525;
+
+    /// <summary>Port of its loopback to which it relays all mail: who wants it listens there.</summary>
+    public const int SinkPort = 2526;
+
     private const int ClusterPort = 9000;
     private const int DiskMegabytes = 4096; // A file with holes: only what is used takes space.
+
+    /// <summary>How long a lost node's open attempts are waited for: short, since tests wait for it, too.</summary>
+    private static readonly TimeSpan InDoubtWait = TimeSpan.FromSeconds(5);
 
     private static readonly TimeSpan AskLimit = TimeSpan.FromSeconds(2);
 
@@ -166,7 +175,10 @@ internal sealed partial class LabNode : IAsyncDisposable
         var peers = string.Join(", ", hosts.Select(host => string.Create(CultureInfo.InvariantCulture, $"\"{host.Address}:{ClusterPort}\"")));
         return string.Create(CultureInfo.InvariantCulture, $"""
             [server]
+            host = "127.0.0.1"
+            port = {SmtpPort}
             hostname = "{Name}.example"
+            trusted_networks = ["127.0.0.0/8"]
             [storage]
             path = "{DataDirectory}"
             min_free = "64MB"
@@ -182,6 +194,14 @@ internal sealed partial class LabNode : IAsyncDisposable
             heartbeat_interval_ms = {timers.HeartbeatInterval.TotalMilliseconds:0}
             heartbeat_timeout_ms = {timers.HeartbeatTimeout.TotalMilliseconds:0}
             leader_election_timeout_ms = {timers.LeaderElectionTimeout.TotalMilliseconds:0}
+            in_doubt_wait = "{InDoubtWait.TotalSeconds:0}s"
+            [queue]
+            retry_schedule = ["1s"]
+            [[routes]]
+            match = "*"
+            transport = "smtp"
+            host = "127.0.0.1"
+            port = {SinkPort}
 
             """);
     }

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using Quorumail.Cluster.Tests.Linearizability;
+using Quorumail.EndToEnd.Cluster.Faults;
 
 namespace Quorumail.EndToEnd.Cluster.State;
 
@@ -9,14 +10,18 @@ namespace Quorumail.EndToEnd.Cluster.State;
 /// What clients were told while things went wrong, against what the nodes hold in the end. Keys that begin with
 /// <see cref="OncePrefix"/> are written once, each with a value of its own; all others are registers that many share.
 /// </summary>
-internal sealed class StateLedger
+internal sealed class StateLedger : ClientRecord
 {
     /// <summary>Of keys that are written once.</summary>
     public const string OncePrefix = "once/";
 
     private readonly ConcurrentQueue<StateCall> _calls = new();
-    private readonly ConcurrentQueue<Isolation> _isolations = new();
     private readonly ConcurrentDictionary<(long Term, string Leader), bool> _leaders = new();
+
+    /// <inheritdoc/>
+    public override IEnumerable<AnsweredCall> Answered => _calls
+        .Where(call => call.IsAnswered)
+        .Select(call => new AnsweredCall(call.Node, call.Operation.Called, call.Operation.Returned, call.IsWrite, call.Operation));
 
     /// <summary>All calls so far.</summary>
     public IReadOnlyCollection<StateCall> Calls => _calls;
@@ -24,44 +29,8 @@ internal sealed class StateLedger
     /// <summary>Adds a call that has ended.</summary>
     public void Add(StateCall call) => _calls.Enqueue(call);
 
-    /// <summary>From now on, until <see cref="EndIsolations"/>, a node can't reach a majority.</summary>
-    public void Isolate(int node) => _isolations.Enqueue(new Isolation(node, Stopwatch.GetTimestamp()));
-
-    /// <summary>Whoever was isolated is so no more.</summary>
-    public void EndIsolations()
-    {
-        foreach (var isolation in _isolations)
-        {
-            isolation.Until = Math.Min(isolation.Until, Stopwatch.GetTimestamp());
-        }
-    }
-
     /// <summary>Some node has noted that a leader was elected.</summary>
     public void Led(long term, string leader) => _leaders[(term, leader)] = true;
-
-    /// <summary>The longest time between acknowledged writes, from a moment to another.</summary>
-    public TimeSpan LongestGap(long from, long to)
-    {
-        var longest = 0L;
-        var last = from;
-        foreach (var at in _calls.Where(call => call.IsAcknowledgedWrite).Select(call => call.Operation.Returned).Where(at => at > from && at < to).Order())
-        {
-            longest = Math.Max(longest, at - last);
-            last = at;
-        }
-
-        return Stopwatch.GetElapsedTime(0, Math.Max(longest, to - last));
-    }
-
-    /// <summary>How long after a moment the first write was acknowledged that had begun after it; null: none was.</summary>
-    public TimeSpan? FirstAcknowledged(long from, Func<StateCall, bool> among)
-    {
-        var ends = _calls
-            .Where(call => call.IsAcknowledgedWrite && call.Operation.Called >= from && among(call))
-            .Select(call => (long?)call.Operation.Returned)
-            .Min();
-        return ends is { } end ? Stopwatch.GetElapsedTime(from, end) : null;
-    }
 
     /// <summary>Compares.</summary>
     /// <param name="nodes">What each node holds now that nothing is written any more: read after the last call has ended.</param>
@@ -117,7 +86,7 @@ internal sealed class StateLedger
             NotLinearizable = NotLinearizable(calls, nodes),
             TwoLeaders = [.. _leaders.Keys.GroupBy(led => led.Term).Where(term => term.Count() > 1)
                 .Select(term => string.Create(CultureInfo.InvariantCulture, $"term {term.Key}: {string.Join(" and ", term.Select(led => led.Leader).Order(StringComparer.Ordinal))}"))],
-            Late = LateAnswers(calls, grace),
+            Late = LateAnswers(grace),
             Unexpected = [.. calls.Where(call => call.IsUnexpected).Select(call => string.Create(CultureInfo.InvariantCulture, $"{call.Status} to {call.Operation}"))],
         };
     }
@@ -152,19 +121,5 @@ internal sealed class StateLedger
             from node in nodes
             select new RegisterOperation(key, RegisterAction.Read) { Client = "end", Result = node.GetValueOrDefault(key)?.Value, Called = now, Returned = now };
         return LinearizabilityChecker.FindViolation([.. registers, .. last]) is { } violation ? [violation] : [];
-    }
-
-    private List<string> LateAnswers(StateCall[] calls, TimeSpan grace) =>
-        [.. from isolation in _isolations
-            from call in calls
-            where call.Node == isolation.Node && call.IsAnswered
-                && Stopwatch.GetElapsedTime(isolation.From, call.Operation.Returned) > grace && call.Operation.Returned < isolation.Until
-            select string.Create(
-                CultureInfo.InvariantCulture,
-                $"{call.Operation} was answered by node{call.Node + 1} {Stopwatch.GetElapsedTime(isolation.From, call.Operation.Returned).TotalSeconds:0.0} s after it lost its majority")];
-
-    private sealed record Isolation(int Node, long From)
-    {
-        public long Until { get; set; } = long.MaxValue;
     }
 }

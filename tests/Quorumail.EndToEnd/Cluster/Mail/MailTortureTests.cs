@@ -1,0 +1,112 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using Quorumail.EndToEnd.Cluster.Faults;
+using Quorumail.EndToEnd.Cluster.Lab;
+using Quorumail.EndToEnd.Crash;
+using Quorumail.EndToEnd.Ledger;
+
+namespace Quorumail.EndToEnd.Cluster.Mail;
+
+/// <summary>Mail through faults drawn at random, for as long as one likes: <c>./torture.sh mail --minutes N --seed S</c>.</summary>
+[Collection(QuietMachine.Name)]
+public sealed class MailTortureTests(ITestOutputHelper output)
+{
+    private const int FaultsPerChapter = 5;
+
+    private static readonly TimeSpan Faultless = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+
+    private readonly Random _random = new(CrashPlan.Seed);
+    private readonly List<FaultReport> _reports = [];
+    private readonly List<LedgerVerdict> _verdicts = [];
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private TimeSpan _underFaults;
+    private long _acknowledged;
+    private double _faultlessRate;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact(Explicit = true)]
+    public async Task Mail_survives_random_faults()
+    {
+        Say(string.Create(CultureInfo.InvariantCulture, $"{TorturePlan.Nodes} nodes, {TorturePlan.Duration.TotalMinutes} minutes, seed {CrashPlan.Seed}"));
+        if (NetworkLab.Obstacle() is { } obstacle)
+        {
+            Assert.Skip(obstacle);
+        }
+
+        await using var lab = await ClusterLab.StartAsync(TorturePlan.Nodes, LabTimers.Guide, CrashPlan.Seed, Token);
+        try
+        {
+            await ChapterAsync(lab, "calm", WithoutFaultsAsync);
+            for (var chapter = 0; Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; chapter++)
+            {
+                await ChapterAsync(lab, string.Create(CultureInfo.InvariantCulture, $"t{chapter}"), WithFaultsAsync);
+            }
+        }
+        finally
+        {
+            output.WriteLine(Sum());
+        }
+    }
+
+    private async Task ChapterAsync(ClusterLab lab, string name, Func<ClusterLab, MailWorkload, Task> passAsync)
+    {
+        await using var mail = MailWorkload.Start(lab, name, _random.Next(), new SinkTrouble(_random.Next()).Decide, Token);
+        await mail.UntilAcknowledgedAsync(1, Limit, Token);
+        await passAsync(lab, mail);
+        await mail.StopAsync();
+        Say(mail.Summary());
+        var verdict = await mail.SettleAsync(Token);
+        _verdicts.Add(verdict);
+        Say(verdict.ToString());
+        var late = mail.LateAnswers(lab.Grace);
+        if ((!verdict.IsGreen || late.Count > 0) && Environment.GetEnvironmentVariable("QUORUMAIL_KEEP") is { Length: > 0 } place)
+        {
+            await lab.KeepAsync(place);
+        }
+
+        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{lab.Outputs}");
+        Assert.Empty(late);
+    }
+
+    private async Task WithoutFaultsAsync(ClusterLab lab, MailWorkload mail)
+    {
+        var (began, before) = (Stopwatch.GetTimestamp(), mail.Acknowledged);
+        await Task.Delay(Faultless, Token);
+        _faultlessRate = (mail.Acknowledged - before) / Stopwatch.GetElapsedTime(began).TotalSeconds;
+        Say(string.Create(CultureInfo.InvariantCulture, $"without faults: {_faultlessRate:0} messages/s"));
+    }
+
+    private async Task WithFaultsAsync(ClusterLab lab, MailWorkload mail)
+    {
+        var (began, before) = (Stopwatch.GetTimestamp(), mail.Acknowledged);
+        for (var i = 0; i < FaultsPerChapter && Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; i++)
+        {
+            var (faults, lasts) = FaultDraw.Next(_random);
+            Say(string.Create(CultureInfo.InvariantCulture, $"{string.Join(" + ", faults)} for {lasts.TotalSeconds:0.0} s"));
+            var report = await new FaultRun(lab, mail, _random, Token).RunAsync(faults, lasts);
+            _reports.Add(report);
+            Say(report.ToString());
+        }
+
+        _underFaults += Stopwatch.GetElapsedTime(began);
+        _acknowledged += mail.Acknowledged - before;
+    }
+
+    private string Sum()
+    {
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture, $"recipients acknowledged: {_verdicts.Sum(v => v.Acknowledged)}\n");
+        text.Append(CultureInfo.InvariantCulture, $"lost: {_verdicts.Sum(v => v.Lost.Count)}, corrupt: {_verdicts.Sum(v => v.Corrupt.Count)}, phantom: {_verdicts.Sum(v => v.Phantom.Count)}\n");
+        text.Append(CultureInfo.InvariantCulture, $"duplicates: {_verdicts.Sum(v => v.DuplicateListed.Count)} listed, {_verdicts.Sum(v => v.DuplicateUnlisted.Count)} not\n");
+        text.Append(CultureInfo.InvariantCulture, $"answered 451 and delivered: {_verdicts.Sum(v => v.CommittedAfter451.Count)} listed, {_verdicts.Sum(v => v.CommittedAfter451Unlisted.Count)} not\n");
+        FaultReport.Sum(text, _reports, "250");
+        var rate = _underFaults > TimeSpan.Zero ? _acknowledged / _underFaults.TotalSeconds : 0;
+        text.Append(CultureInfo.InvariantCulture, $"messages/s: {rate:0} under faults, {_faultlessRate:0} without: {(_faultlessRate > 0 ? rate / _faultlessRate : 0):P0}\n");
+        return text.ToString();
+    }
+
+    private void Say(string what) => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(_start).TotalSeconds,6:0.0} s  {what}"));
+}

@@ -1,0 +1,122 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Quorumail.EndToEnd.Cluster.Faults;
+using Quorumail.EndToEnd.Cluster.Lab;
+using Quorumail.EndToEnd.Ledger;
+using Quorumail.EndToEnd.Load;
+using Quorumail.EndToEnd.Processes;
+using Quorumail.EndToEnd.Sink;
+
+namespace Quorumail.EndToEnd.Cluster.Mail;
+
+/// <summary>
+/// Clients that send mail to every node of a lab, each through the node's own loopback, and the next hop of all: what one
+/// node says to the world is heard, whatever is done to the network between the nodes.
+/// </summary>
+internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
+{
+    private const int SessionsPerNode = 3;
+
+    // A node without a majority answers after 10 s; one that stands still does not answer.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan SettleLimit = TimeSpan.FromSeconds(120);
+
+    private readonly CancellationTokenSource _stop = new();
+    private readonly ClusterLab _lab;
+    private readonly SmtpSink _sink;
+    private readonly LoadClient[] _clients;
+    private readonly Task _running;
+
+    private MailWorkload(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, CancellationToken token)
+    {
+        _lab = lab;
+        _sink = new SmtpSink { Script = trouble };
+        foreach (var node in lab.Nodes)
+        {
+            _sink.Listen(node.Host.OpenSocket(), LabNode.SinkPort);
+        }
+
+        _clients = [.. lab.Nodes.Select(node => new LoadClient(new LoadPlan
+        {
+            Port = LabNode.SmtpPort,
+            OpenSocket = node.Host.OpenSocket,
+            Patience = Patience,
+            Name = $"{name}-{node.Name}",
+            Sessions = SessionsPerNode,
+            Seed = HashCode.Combine(seed, node.Index),
+        }))];
+        _running = Task.WhenAll(_clients.Select(client => client.RunAsync(_stop.Token, token)));
+    }
+
+    /// <inheritdoc/>
+    public override IEnumerable<AnsweredCall> Answered =>
+        from node in Enumerable.Range(0, _clients.Length)
+        from message in _clients[node].Sent
+        where message.Outcome == SendOutcome.Acknowledged
+        select new AnsweredCall(node, message.Called, message.Returned, IsWrite: true, message.Id);
+
+    /// <summary>Messages that were acknowledged so far.</summary>
+    public long Acknowledged => _clients.Sum(client => client.Acknowledged);
+
+    /// <summary>Begins.</summary>
+    /// <param name="lab">Whose nodes are sent mail.</param>
+    /// <param name="name">Begins every message's id: unique.</param>
+    /// <param name="seed">Decides sizes, bodies and choices.</param>
+    /// <param name="trouble">What the next hop does.</param>
+    /// <param name="token">Ends it at once.</param>
+    public static MailWorkload Start(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, CancellationToken token) =>
+        new(lab, name, seed, trouble, token);
+
+    /// <summary>Waits until so many messages were acknowledged by each node.</summary>
+    public Task UntilAcknowledgedAsync(int count, TimeSpan limit, CancellationToken token) =>
+        Task.WhenAll(_clients.Select(client => client.UntilAcknowledgedAsync(count, limit, token)));
+
+    /// <summary>Ends the clients; every message under way is waited for.</summary>
+    public async Task StopAsync()
+    {
+        await _stop.CancelAsync();
+        await _running;
+    }
+
+    /// <summary>Waits until all is delivered and no node has anything queued, and compares.</summary>
+    public async Task<LedgerVerdict> SettleAsync(CancellationToken token)
+    {
+        var sent = _clients.SelectMany(client => client.Sent).ToList();
+        await _sink.UntilDeliveredAsync(sent, SettleLimit, token);
+        foreach (var node in _lab.Nodes)
+        {
+            await Deadline.UntilAsync(
+                async each => (await TextAsync(node, "/metrics", each)).Contains("\nsmtp_queue_size 0\n", StringComparison.Ordinal),
+                SettleLimit,
+                () => $"{node.Name} has mail queued still.\n{_lab.Outputs}",
+                token);
+        }
+
+        using var document = JsonDocument.Parse(await TextAsync(_lab.Nodes[0], "/api/queue/suspects?limit=10000", token));
+        ListedSuspect[] suspects = [.. document.RootElement.GetProperty("suspects").EnumerateArray().Select(ListedSuspect.Read)];
+        return MailLedger.Settle(sent, _sink.Copies, suspects);
+    }
+
+    /// <summary>How the messages ended, in a few words.</summary>
+    public string Summary()
+    {
+        var ends = _clients.SelectMany(client => client.Sent).CountBy(message => message.Outcome).ToDictionary();
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"messages: {Count(SendOutcome.Acknowledged)} acknowledged, {Count(SendOutcome.Deferred)} answered 451, {Count(SendOutcome.Refused)} refused, {Count(SendOutcome.Unknown)} unknown");
+
+        int Count(SendOutcome outcome) => ends.GetValueOrDefault(outcome);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+        await _sink.DisposeAsync();
+        _stop.Dispose();
+    }
+
+    private static async Task<string> TextAsync(LabNode node, string path, CancellationToken token) =>
+        await node.AskAsync("GET", path, token) is { Status: 200 } answer ? Encoding.UTF8.GetString(answer.Body.Span) : "";
+}
