@@ -37,7 +37,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         Time = time;
         _trail = trail;
         _membership = membership;
-        _logger = logger;
+        _logger = new EngineLog(logger, time);
         AuditTrail = trail;
     }
 

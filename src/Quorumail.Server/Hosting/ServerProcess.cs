@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Quorumail.Cluster.Journal;
 using Quorumail.Server.CommandLine;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Logging;
@@ -41,9 +42,13 @@ internal static partial class ServerProcess
 
         Banner.Write(log, loaded, server);
         var failure = await WaitAsync(server.Failed, stop.Token);
-        if (failure is not null)
+        if (failure?.GetBaseException() is JournalException damage)
         {
-            LogFailed(log, failure);
+            LogDamaged(log, damage.Message, options.Storage.Path);
+        }
+        else if (failure is not null)
+        {
+            LogFailed(log, options.Storage.Path, failure);
         }
 
         await server.StopAsync();
@@ -63,8 +68,15 @@ internal static partial class ServerProcess
         }
     }
 
-    [LoggerMessage(LogLevel.Critical, "the disk failed; the server stops, because it can no longer promise to keep mail. Mend the disk and start again: what was acknowledged before is recovered")]
-    private static partial void LogFailed(ILogger log, Exception exception);
+    [LoggerMessage(
+        LogLevel.Critical,
+        "the disk of {Path} failed or is full; the server stops, because it can no longer promise to keep mail. Mend it or make room, and start again: what was acknowledged before is recovered")]
+    private static partial void LogFailed(ILogger log, string path, Exception exception);
+
+    [LoggerMessage(
+        LogLevel.Critical,
+        "{Damage} The server stops rather than go on without it. In a cluster with a majority, empty {Path} and start again: the others give this node everything anew. Where this is the last disk, keep a copy of it first")]
+    private static partial void LogDamaged(ILogger log, string damage, string path);
 
     [LoggerMessage(LogLevel.Information, "stopped")]
     private static partial void LogStopped(ILogger log);

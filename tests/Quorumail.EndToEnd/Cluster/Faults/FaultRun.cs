@@ -43,7 +43,7 @@ internal sealed class FaultRun(ClusterLab lab, ClientRecord record, Random rando
         var report = new FaultReport
         {
             Name = string.Join(" + ", faults.Select(fault => fault.Name)),
-            IsStop = faults.Any(fault => fault.StopsAll),
+            IsStop = faults.Count > 1 || faults.Any(fault => fault.StopsAll), // Two at once may leave no majority.
             Gap = record.LongestGap(began, now),
             Takeover = after == term ? null : record.FirstAcknowledged(happened, node => node != leader),
             Recovery = Stopwatch.GetElapsedTime(ended, now),
