@@ -5,7 +5,6 @@ using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Delivery.Transport;
 using Quorumail.Server.Queue;
-using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Delivery;
 
@@ -30,22 +29,8 @@ internal sealed class LocalDeliveryQueue(MailQueue queue) : IDeliveryQueue
         return proposal.Outcome == ProposalOutcome.Applied ? proposal.Status : null;
     }
 
-    public async ValueTask<MessageContent> OpenAsync(QueueId id, CancellationToken token)
-    {
-        try
-        {
-            return new StoredContent(await queue.Bodies.OpenAsync(id, token));
-        }
-        catch (StorageException problem) when (problem is BodyMissingException or BodyCorruptException)
-        {
-            if (Find(id) is not { } message || !await queue.Bodies.FetchAsync(message, token))
-            {
-                throw;
-            }
-
-            return new StoredContent(await queue.Bodies.OpenAsync(id, token));
-        }
-    }
+    public async ValueTask<MessageContent> OpenAsync(QueueId id, CancellationToken token) =>
+        new StoredContent(await (Find(id) is { } message ? queue.Bodies.OpenAsync(message, token) : queue.Bodies.OpenAsync(id, token)));
 
     public async ValueTask<EnqueueCommand> StoreNoticeAsync(NoticePlan plan, ComposedNotice notice, CancellationToken token)
     {

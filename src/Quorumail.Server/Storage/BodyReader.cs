@@ -10,6 +10,7 @@ namespace Quorumail.Server.Storage;
 public sealed class BodyReader : IDisposable
 {
     private readonly Database _database;
+    private readonly Action<QueueId>? _damaged;
     private readonly QueueId _id;
     private readonly UInt128 _hash;
     private readonly int _chunkLength;
@@ -19,9 +20,10 @@ public sealed class BodyReader : IDisposable
     private uint _next;
     private long _left;
 
-    private BodyReader(Database database, QueueId id, byte[] record, int length)
+    private BodyReader(Database database, QueueId id, byte[] record, int length, Action<QueueId>? damaged)
     {
         _database = database;
+        _damaged = damaged;
         _id = id;
         _buffer = record;
         (Size, _hash, _chunkLength) = BodyFormat.ReadHead(id, record.AsSpan(0, length));
@@ -51,7 +53,7 @@ public sealed class BodyReader : IDisposable
             return ValueTask.FromResult(ReadOnlyMemory<byte>.Empty);
         }
 
-        return ValueTask.FromResult(_running is null ? TakeWhole() : ReadChunk());
+        return ValueTask.FromResult(_running is null ? TakeWhole() : NextChunk());
     }
 
     public void Dispose()
@@ -64,7 +66,10 @@ public sealed class BodyReader : IDisposable
         }
     }
 
-    internal static BodyReader Open(Database database, QueueId id)
+    /// <param name="database">Where it is.</param>
+    /// <param name="id">Whose body.</param>
+    /// <param name="damaged">Told when a piece of it turns out not to be what was written.</param>
+    internal static BodyReader Open(Database database, QueueId id, Action<QueueId>? damaged = null)
     {
         Span<byte> key = stackalloc byte[QueueId.ByteLength];
         id.WriteTo(key);
@@ -72,7 +77,7 @@ public sealed class BodyReader : IDisposable
             ?? throw new BodyMissingException(id, "there is no record of it");
         try
         {
-            return new BodyReader(database, id, record, length);
+            return new BodyReader(database, id, record, length, damaged);
         }
         catch
         {
@@ -101,6 +106,19 @@ public sealed class BodyReader : IDisposable
     {
         _left = 0;
         return _whole;
+    }
+
+    private ReadOnlyMemory<byte> NextChunk()
+    {
+        try
+        {
+            return ReadChunk();
+        }
+        catch (StorageException damage) when (damage is BodyCorruptException or BodyMissingException)
+        {
+            _damaged?.Invoke(_id);
+            throw;
+        }
     }
 
     private ReadOnlyMemory<byte> ReadChunk()

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Replication;
@@ -11,6 +12,10 @@ namespace Quorumail.Server.Storage;
 /// </summary>
 public sealed class BodyStore
 {
+    /// <summary>Damaged bodies that are remembered: they wait for their messages' next attempts.</summary>
+    private const int DamagedMax = 10_000;
+
+    private readonly ConcurrentDictionary<QueueId, bool> _damaged = new();
     private readonly Database _database;
     private readonly BodyReplicas? _replicas;
 
@@ -44,9 +49,34 @@ public sealed class BodyStore
         return ValueTask.FromResult(BodyReader.Open(_database, id));
     }
 
-    /// <summary>Brings a body that this disk has lost from another that holds it; false if none gives it.</summary>
-    internal Task<bool> FetchAsync(QueuedMessage message, CancellationToken token) =>
-        _replicas?.FetchAsync(message, token) ?? Task.FromResult(false);
+    /// <summary>
+    /// Opens the body of a message that is to be delivered. One that this disk has lost, or of which a reader has found a
+    /// damaged piece, is brought from another disk first, if one of those that hold it gives it whole.
+    /// </summary>
+    /// <exception cref="BodyMissingException">It is nowhere.</exception>
+    /// <exception cref="BodyCorruptException">It is nowhere whole.</exception>
+    internal async ValueTask<BodyReader> OpenAsync(QueuedMessage message, CancellationToken token)
+    {
+        if (!_damaged.IsEmpty && _damaged.TryRemove(message.Id, out _))
+        {
+            // Where it fails, the reader will find the damage again.
+            await FetchAsync(message, token);
+        }
+
+        try
+        {
+            return BodyReader.Open(_database, message.Id, NoteDamage);
+        }
+        catch (StorageException problem) when (problem is BodyMissingException or BodyCorruptException)
+        {
+            if (!await FetchAsync(message, token))
+            {
+                throw;
+            }
+
+            return BodyReader.Open(_database, message.Id, NoteDamage);
+        }
+    }
 
     /// <summary>The ids of all bodies that are on the disk, whole or begun, in order of time, as of the call.</summary>
     internal IEnumerable<QueueId> Ids()
@@ -94,6 +124,17 @@ public sealed class BodyStore
         {
             BodyFormat.WriteChunkKey(id, number, key);
             batch.SingleDelete(bodies, key);
+        }
+    }
+
+    private Task<bool> FetchAsync(QueuedMessage message, CancellationToken token) =>
+        _replicas?.FetchAsync(message, token) ?? Task.FromResult(false);
+
+    private void NoteDamage(QueueId id)
+    {
+        if (_damaged.Count < DamagedMax)
+        {
+            _damaged[id] = true;
         }
     }
 }

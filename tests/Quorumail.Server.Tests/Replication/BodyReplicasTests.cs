@@ -1,0 +1,162 @@
+using System.Buffers;
+using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
+using Quorumail.Server.Replication;
+using Quorumail.Server.Storage;
+using Quorumail.Server.Storage.Rocks;
+using Quorumail.Server.Tests.Storage;
+
+namespace Quorumail.Server.Tests.Replication;
+
+public sealed class BodyReplicasTests
+{
+    private const int Chunked = (3 * BodyFormat.ChunkLength) + 17;
+
+    private static readonly QueueId Id = QueueId.Create(1_700_000_000_000, 0xDEADBEEF);
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(4096)]
+    [InlineData(Chunked)]
+    public async Task A_kept_body_is_whole_on_as_many_disks_as_must_have_it(int size)
+    {
+        await using MemoryCluster cluster = new(5, minCopies: 3);
+        var receipt = await KeepAsync(cluster.Nodes[0], size);
+
+        Assert.Equal(cluster.Nodes[0].Self, receipt.Holders![0]);
+        Assert.InRange(receipt.Holders.Distinct().Count(), 3, 4);
+        foreach (var holder in receipt.Holders)
+        {
+            var node = cluster.Nodes.Single(node => node.Self == holder);
+            Assert.Equal(BodyStoreTests.Octets(size), await BodyStoreTests.ReadAsync(node.Bodies, Id));
+        }
+    }
+
+    [Fact]
+    public async Task A_node_that_does_not_answer_is_not_waited_for()
+    {
+        await using MemoryCluster cluster = new(3, minCopies: 2);
+        TaskCompletionSource gate = new();
+        cluster.Nodes[1].Gate = gate.Task;
+        var receipt = await KeepAsync(cluster.Nodes[0], Chunked);
+        Assert.Equal([cluster.Nodes[0].Self, cluster.Nodes[2].Self], receipt.Holders!);
+        gate.SetResult();
+    }
+
+    [Fact]
+    public async Task A_body_that_has_too_few_copies_is_not_kept_before_there_are_enough()
+    {
+        await using MemoryCluster cluster = new(3, minCopies: 2);
+        cluster.Nodes[1].IsDown = cluster.Nodes[2].IsDown = true;
+        var keeping = KeepAsync(cluster.Nodes[0], 4096);
+        using CancellationTokenSource soon = new(TimeSpan.FromMilliseconds(300));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => keeping.WaitAsync(soon.Token));
+
+        cluster.Nodes[2].IsDown = false;
+        Assert.Equal([cluster.Nodes[0].Self, cluster.Nodes[2].Self], (await keeping).Holders!);
+    }
+
+    [Fact]
+    public async Task A_copy_of_what_has_left_the_queue_is_not_stored()
+    {
+        await using MemoryCluster cluster = new(2, minCopies: 1);
+        await KeepAsync(cluster.Nodes[0], 4096);
+        cluster.Over.Add(Id);
+        Assert.False(await CopyAsync(cluster, from: 0, to: 1));
+        Assert.Empty(cluster.Nodes[1].Bodies.Ids());
+    }
+
+    [Fact]
+    public async Task A_copy_for_a_disk_that_was_replaced_is_refused()
+    {
+        await using MemoryCluster cluster = new(2, minCopies: 1);
+        await KeepAsync(cluster.Nodes[0], 4096);
+        Assert.False(await cluster.Nodes[0].Replicas.CopyAsync(Id, new Quorumail.Cluster.ClusterPeer("node2", 2), Token));
+        Assert.Empty(cluster.Nodes[1].Bodies.Ids());
+    }
+
+    [Theory]
+    [InlineData(4096, null)]
+    [InlineData(Chunked, null)]
+    [InlineData(Chunked, 0u)]
+    [InlineData(Chunked, 3u)]
+    public async Task What_is_damaged_on_a_disk_is_delivered_from_anothers_copy(int size, uint? chunk)
+    {
+        await using MemoryCluster cluster = new(3, minCopies: 2);
+        var receipt = await KeepAsync(cluster.Nodes[0], size);
+        var message = Message(size, receipt);
+        Damage(cluster.Nodes[0], chunk);
+
+        if (chunk is not null)
+        {
+            // The next hop has got a part of it by then, and no final dot.
+            await Assert.ThrowsAsync<BodyCorruptException>(() => ReadAsync(cluster.Nodes[0].Bodies, message));
+        }
+
+        Assert.Equal(BodyStoreTests.Octets(size), await ReadAsync(cluster.Nodes[0].Bodies, message));
+        var asked = cluster.Nodes.Sum(node => node.Asked);
+        Assert.Equal(BodyStoreTests.Octets(size), await ReadAsync(cluster.Nodes[0].Bodies, message));
+        Assert.Equal(asked, cluster.Nodes.Sum(node => node.Asked));
+    }
+
+    [Fact]
+    public async Task What_is_damaged_and_whole_nowhere_stays_unread()
+    {
+        await using MemoryCluster cluster = new(3, minCopies: 2);
+        var receipt = await KeepAsync(cluster.Nodes[0], Chunked);
+        foreach (var node in cluster.Nodes)
+        {
+            node.IsDown = node != cluster.Nodes[0];
+        }
+
+        Damage(cluster.Nodes[0], 2);
+        for (var i = 0; i < 2; i++)
+        {
+            await Assert.ThrowsAsync<BodyCorruptException>(() => ReadAsync(cluster.Nodes[0].Bodies, Message(Chunked, receipt)));
+        }
+    }
+
+    private static async Task<BodyReceipt> KeepAsync(MemoryCluster.Node node, int size)
+    {
+        await Task.Yield();
+        await using var writer = node.Bodies.Begin(Id);
+        await writer.WriteAsync(new ReadOnlySequence<byte>(BodyStoreTests.Octets(size)), Token);
+        return await writer.KeepAsync(Token);
+    }
+
+    private static async Task<bool> CopyAsync(MemoryCluster cluster, int from, int to) =>
+        await cluster.Nodes[from].Replicas.CopyAsync(Id, new Quorumail.Cluster.ClusterPeer(MemoryCluster.NameOf(to), 1), Token);
+
+    private static QueuedMessage Message(int size, BodyReceipt receipt) =>
+        new(Id, "s@x", DsnReturn.Unspecified, null, [], size, BodyTraits.None, receipt.Hash, receipt.Holders!, "node1", 1, 0, "");
+
+    private static async Task<byte[]> ReadAsync(BodyStore bodies, QueuedMessage message)
+    {
+        using var reader = await bodies.OpenAsync(message, Token);
+        using var whole = new MemoryStream();
+        for (var part = await reader.ReadAsync(Token); !part.IsEmpty; part = await reader.ReadAsync(Token))
+        {
+            whole.Write(part.Span);
+        }
+
+        return whole.ToArray();
+    }
+
+    private static void Damage(MemoryCluster.Node node, uint? chunk)
+    {
+        var key = new byte[chunk is null ? QueueId.ByteLength : BodyFormat.ChunkKeyLength];
+        Id.WriteTo(key);
+        if (chunk is { } number)
+        {
+            BodyFormat.WriteChunkKey(Id, number, key);
+        }
+
+        var record = node.Database.Store.Get(node.Database.Bodies, key)!;
+        record[^1] ^= 0x10;
+        using var batch = new RocksBatch();
+        batch.Put(node.Database.Bodies, key, record);
+        node.Database.Store.Write(batch, sync: false);
+    }
+}
