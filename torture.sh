@@ -5,6 +5,7 @@
 #   ./torture.sh mail [--minutes N] [--seed S] [--nodes N]   mail through the same faults; every message is accounted for: 10 minutes
 #       --faults kill-leader,power-all,...                   draws from these only (docs/reliability.md has the table)
 #   ./torture.sh [--rounds N] [--seed S] [--large]           kill -9 and power cuts of a lone server under mail: 10 rounds
+#   ./torture.sh large                                       50 messages of 25 MB at once through three nodes
 #   ./torture.sh failover [--rounds N]                       kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
 #   ./torture.sh frames [--seed S]                           a million mutated frames to port 9000
 #   ./torture.sh snapshot                                    1 GiB of state, and as much shared state as there may be, to an empty node
@@ -18,14 +19,14 @@ large=
 what=
 while [ $# -gt 0 ]; do
   case $1 in
-    mail | failover | frames | snapshot) what=$1 ;;
+    mail | large | failover | frames | snapshot) what=$1 ;;
     --minutes) minutes=$2; shift ;;
     --nodes) nodes=$2; shift ;;
     --faults) export QUORUMAIL_FAULTS=$2; shift ;;
     --rounds) rounds=$2; shift ;;
     --seed) seed=$2; shift ;;
     --large) large=yes ;;
-    *) sed -n '4,10p' "$0" >&2; exit 2 ;;
+    *) sed -n '4,11p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
@@ -63,6 +64,10 @@ case $what in
     build src/Quorumail.Server tests/Quorumail.EndToEnd
     echo "torture: $minutes minutes, $nodes nodes, seed $seed"
     QUORUMAIL_MINUTES=$minutes QUORUMAIL_NODES=$nodes QUORUMAIL_SEED=$seed ends -explicit only -class Quorumail.EndToEnd.Cluster.Faults.TortureTests
+    ;;
+  large)
+    build src/Quorumail.Server tests/Quorumail.EndToEnd
+    QUORUMAIL_SEED=$seed ends -explicit only -class Quorumail.EndToEnd.Cluster.Mail.LargeMailTests
     ;;
   failover)
     build src/Quorumail.Server tests/Quorumail.EndToEnd

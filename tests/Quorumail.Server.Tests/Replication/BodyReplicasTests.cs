@@ -1,7 +1,6 @@
 using System.Buffers;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
-using Quorumail.Server.Replication;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
 using Quorumail.Server.Tests.Storage;

@@ -1,5 +1,9 @@
+using System.Diagnostics;
 using Quorumail.EndToEnd.Cluster.Faults;
+using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Crash;
+using Quorumail.EndToEnd.Ledger;
+using Quorumail.EndToEnd.Load;
 
 namespace Quorumail.EndToEnd.Cluster.Mail;
 
@@ -8,6 +12,9 @@ namespace Quorumail.EndToEnd.Cluster.Mail;
 public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) : IClassFixture<SharedLab>
 {
     private const int WarmUp = 20;
+    private const string Recipient = "r@sink.example";
+
+    private static readonly byte[] FinalDot = ".\r\n"u8.ToArray();
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(40);
 
@@ -40,5 +47,53 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
         Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{lab.Outputs}");
         Assert.Empty(mail.LateAnswers(lab.Grace));
         shared.GiveBack();
+    }
+
+    [Fact]
+    public async Task A_majority_lost_at_the_final_dot_and_a_client_that_sends_again_make_one_delivery_or_one_that_is_listed()
+    {
+        output.WriteLine($"QUORUMAIL_SEED={CrashPlan.Seed}");
+        var lab = await shared.TakeAsync(Token);
+        await using var mail = MailWorkload.Without(lab, Token);
+        var random = new Random(CrashPlan.Seed);
+        var node = lab.Nodes[random.Next(lab.Nodes.Count)];
+        var message = TestMessage.Random(shared.NewName(), 5000, random);
+        var octets = Dots.Stuff(message.Content);
+        using (var client = await SmtpConversation.ConnectAsync(node.Host.OpenSocket(), LabNode.SmtpPort, Limit, Token))
+        {
+            await BeginAsync(client);
+            await client.SendAsync(octets.AsMemory(..^FinalDot.Length), Token);
+            lab.Network.ChangeAll(link => link with { IsCut = true });
+            var cut = Stopwatch.StartNew();
+            await client.SendAsync(FinalDot, Token);
+            var reply = await client.ReadReplyAsync(Token);
+            output.WriteLine($"{node.Name} after {cut.Elapsed.TotalSeconds:0.0} s: {reply}");
+            Assert.Equal(451, reply.Code);
+            await Task.Delay(TimeSpan.FromSeconds(Math.Max(0, 12 - cut.Elapsed.TotalSeconds)), Token);
+        }
+
+        lab.Network.Heal();
+        await lab.UntilServingAsync(ClusterLab.SettleLimit, Token);
+        using (var client = await SmtpConversation.ConnectAsync(node.Host.OpenSocket(), LabNode.SmtpPort, Limit, Token))
+        {
+            await BeginAsync(client);
+            await client.SendAsync(octets, Token);
+            Assert.Equal(250, (await client.ReadReplyAsync(Token)).Code);
+        }
+
+        mail.Add(new SentMessage(message.Id, [Recipient], SendOutcome.Acknowledged, "250"));
+        var verdict = await mail.SettleAsync(Token);
+        output.WriteLine(verdict.ToString());
+        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{lab.Outputs}");
+        shared.GiveBack();
+    }
+
+    private static async Task BeginAsync(SmtpConversation client)
+    {
+        Assert.Equal(220, (await client.ReadReplyAsync(Token)).Code);
+        Assert.Equal(250, (await client.AskAsync("EHLO client.example", Token)).Code);
+        Assert.Equal(250, (await client.AskAsync("MAIL FROM:<sender@ledger.example> BODY=8BITMIME", Token)).Code);
+        Assert.Equal(250, (await client.AskAsync($"RCPT TO:<{Recipient}>", Token)).Code);
+        Assert.Equal(354, (await client.AskAsync("DATA", Token)).Code);
     }
 }

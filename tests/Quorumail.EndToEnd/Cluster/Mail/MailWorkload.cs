@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
@@ -26,9 +27,10 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     private readonly ClusterLab _lab;
     private readonly SmtpSink _sink;
     private readonly LoadClient[] _clients;
+    private readonly ConcurrentQueue<SentMessage> _others = new();
     private readonly Task _running;
 
-    private MailWorkload(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, CancellationToken token)
+    private MailWorkload(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, int sessions, CancellationToken token)
     {
         _lab = lab;
         _sink = new SmtpSink { Script = trouble };
@@ -43,7 +45,7 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
             OpenSocket = node.Host.OpenSocket,
             Patience = Patience,
             Name = $"{name}-{node.Name}",
-            Sessions = SessionsPerNode,
+            Sessions = sessions,
             Seed = HashCode.Combine(seed, node.Index),
         }))];
         _running = Task.WhenAll(_clients.Select(client => client.RunAsync(_stop.Token, token)));
@@ -66,7 +68,13 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     /// <param name="trouble">What the next hop does.</param>
     /// <param name="token">Ends it at once.</param>
     public static MailWorkload Start(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, CancellationToken token) =>
-        new(lab, name, seed, trouble, token);
+        new(lab, name, seed, trouble, SessionsPerNode, token);
+
+    /// <summary>The next hop and the account alone: the test itself sends, and says what (<see cref="Add"/>).</summary>
+    public static MailWorkload Without(ClusterLab lab, CancellationToken token) => new(lab, "", 0, static (_, _) => SinkAction.Accept, 0, token);
+
+    /// <summary>Adds what the test has sent by itself.</summary>
+    public void Add(SentMessage message) => _others.Enqueue(message);
 
     /// <summary>Waits until so many messages were acknowledged by each node.</summary>
     public Task UntilAcknowledgedAsync(int count, TimeSpan limit, CancellationToken token) =>
@@ -82,7 +90,7 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     /// <summary>Waits until all is delivered and no node has anything queued, and compares.</summary>
     public async Task<LedgerVerdict> SettleAsync(CancellationToken token)
     {
-        var sent = _clients.SelectMany(client => client.Sent).ToList();
+        List<SentMessage> sent = [.. _clients.SelectMany(client => client.Sent), .. _others];
         await _sink.UntilDeliveredAsync(sent, SettleLimit, token);
         foreach (var node in _lab.Nodes)
         {
