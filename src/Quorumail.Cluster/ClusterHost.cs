@@ -18,4 +18,10 @@ public sealed record ClusterHost
 
     /// <summary>A journal for the log's entries, opened and not begun; it remains the program's. Null: one in <see cref="ClusterConfig.DataDirectory"/>.</summary>
     public EntryJournal? Journal { get; init; }
+
+    /// <summary>
+    /// The highest feature level of <see cref="Application"/> and library that this program knows. What not every member knows
+    /// (<see cref="Raft.ClusterNode.FeatureLevel"/>) must not be proposed. Default 1.
+    /// </summary>
+    public int FeatureLevel { get; init; } = 1;
 }

@@ -50,6 +50,7 @@ public sealed partial class ClusterManager
                 Address = _config.AdvertiseAddress,
                 Peers = _peers,
                 Bootstrap = _config.Bootstrap,
+                FeatureLevel = _host.FeatureLevel,
                 Timers = _config.EffectiveTimers,
                 MaxEntryCommands = _config.ReplicationBatchSize,
                 EntryInterval = TimeSpan.FromMilliseconds(_config.ReplicationBatchIntervalMs),

@@ -114,12 +114,21 @@ internal sealed class LimitNode
     private void Take(string limit)
     {
         var key = Simulator.Random.Next(4) == 0 ? "b" : "a";
-        var decision = _ledger.Take(limit, key, Now, (int)Simulator.Between(1, 3));
+        var decision = _ledger.Take(limit, key, Now, (int)Simulator.Between(0, 3));
         if (decision.Verdict == LimitVerdict.Passed)
         {
-            _world.Used(limit, key);
+            if (_world.Demand == 1 && Simulator.Chance(10))
+            {
+                // Not used after all: it is put back at once, or after a while, or given up.
+                After(Simulator.Between(0, 1000), () => _ledger.PutBack(decision.Token, Now));
+            }
+            else
+            {
+                _world.Used(limit, key);
+            }
         }
-        else if (decision.Ask is WantTokensCommand want)
+
+        if (decision.Ask is WantTokensCommand want)
         {
             _world.Propose(this, want, answer =>
             {

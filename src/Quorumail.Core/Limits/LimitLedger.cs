@@ -10,8 +10,21 @@ namespace Quorumail.Core.Limits;
 /// What is granted is not used in the last milliseconds before its end: as much as the node's view of cluster time may lag.
 /// </param>
 /// <param name="askAgain">How long after a refusal nobody asks again, in milliseconds.</param>
-public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
+/// <param name="keysMax">Keys remembered; further ones get nothing until some are over. As many as the cluster's state may have.</param>
+public sealed class LimitLedger(string node, long margin, long askAgain = 1000, int keysMax = 200_000)
 {
+    /// <summary>Who asks again within so many milliseconds is to ask for more at once.</summary>
+    private const long OftenWithin = 1000;
+
+    /// <summary>Who has not asked for so many milliseconds is to ask for less at once.</summary>
+    private const long SeldomBeyond = 4000;
+
+    /// <summary>The part of a capacity that a node asks for at once at most: what it does not use is missing elsewhere for a moment.</summary>
+    private const int BatchPart = 32;
+
+    /// <summary>Until this long after an answer that came too late for its window nobody asks again, in milliseconds.</summary>
+    private const long EdgePause = 10;
+
     private readonly Dictionary<string, Limit> _limits = new(StringComparer.Ordinal);
     private readonly Dictionary<(string Limit, string Key), Holding> _holdings = [];
     private int _members;
@@ -27,10 +40,24 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
         {
             _limits.Add(definition.Name, limit = new Limit());
         }
+        else if (limit.Definition.Period != definition.Period)
+        {
+            foreach (var (key, holding) in _holdings)
+            {
+                if (string.Equals(key.Limit, definition.Name, StringComparison.Ordinal))
+                {
+                    // What was used of the own share counts on: the windows have other numbers now.
+                    holding.Window = definition.WindowOf(now);
+                }
+            }
+        }
 
         limit.Definition = definition;
         SetReserve(limit, now);
     }
+
+    /// <summary>There is no such limit any more.</summary>
+    public void Remove(string limit) => _limits.Remove(limit);
 
     /// <summary>
     /// The number of members by which this node's share is reserved, as its state of the log has it
@@ -64,15 +91,22 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
     /// <param name="limit">Which limit; one that is not defined limits nothing.</param>
     /// <param name="key">Which key.</param>
     /// <param name="now">Now.</param>
-    /// <param name="batch">Tokens to ask for when there is none: what is granted and not used is missing elsewhere.</param>
-    public LimitDecision Take(string limit, string key, long now, int batch = 1)
+    /// <param name="batch">
+    /// Tokens to ask for when there is none; 0: by how often they are asked for, and in advance, so that nobody waits while many
+    /// are used.
+    /// </param>
+    public LimitDecision Take(string limit, string key, long now, int batch = 0)
     {
         if (!_limits.TryGetValue(limit, out var known))
         {
             return new LimitDecision(LimitVerdict.Passed);
         }
 
-        var holding = Find(limit, key);
+        if (Find(limit, key) is not { } holding)
+        {
+            return new LimitDecision(LimitVerdict.Refused, Until: now + askAgain);
+        }
+
         var window = known.Definition.WindowOf(now);
         if (holding.Window < window)
         {
@@ -82,20 +116,56 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
 
         // Near the edges of a window others may think that it is another one.
         var start = window * known.Definition.Period;
-        if (now >= start + margin && now < start + known.Definition.Period - margin && holding.OwnUsed < known.ReserveAt(now))
+        var end = start + known.Definition.Period;
+        if (now >= start + margin && now < end - margin && holding.OwnUsed < known.ReserveAt(now))
         {
             holding.OwnUsed++;
-            return new LimitDecision(LimitVerdict.Passed);
+            return new LimitDecision(LimitVerdict.Passed, Token: new LimitToken(limit, key, end, IsOwn: true));
         }
 
         if (holding.Tokens > 0 && now < holding.Until - margin)
         {
             holding.Tokens--;
             holding.UsedAt = now;
-            return new LimitDecision(LimitVerdict.Passed);
+            var isLow = batch == 0 && holding.Batch > 1 && holding.Tokens * 2 < holding.Batch;
+            return new LimitDecision(
+                LimitVerdict.Passed,
+                isLow && !holding.IsAsked && now >= holding.ExhaustedUntil && now >= holding.EdgeUntil && now < end - margin
+                    ? Want(holding, known.Definition, key, now, 0) : null,
+                Token: new LimitToken(limit, key, holding.Until, IsOwn: false));
         }
 
-        return Ask(holding, now, new WantTokensCommand(limit, key, node, batch));
+        if (holding.IsAsked || now < holding.ExhaustedUntil)
+        {
+            return HoldBack(holding, now);
+        }
+
+        if (now >= end - margin || now < holding.EdgeUntil)
+        {
+            return new LimitDecision(LimitVerdict.Wait, Until: Math.Max(holding.EdgeUntil, now >= end - margin ? end : 0));
+        }
+
+        return new LimitDecision(LimitVerdict.Ask, Want(holding, known.Definition, key, now, batch));
+    }
+
+    /// <summary>Puts a token back that was taken and not used after all, so that it serves another; nothing if its window is over.</summary>
+    public void PutBack(LimitToken token, long now)
+    {
+        if (now >= token.Until || !_limits.TryGetValue(token.Limit, out var known)
+            || !_holdings.TryGetValue((token.Limit, token.Key), out var holding))
+        {
+            return;
+        }
+
+        if (token.IsOwn)
+        {
+            holding.OwnUsed -= holding.OwnUsed > 0 && known.Definition.WindowOf(now) == holding.Window ? 1 : 0;
+        }
+        else if (holding.Until == token.Until)
+        {
+            holding.Tokens++;
+            holding.UsedAt = now;
+        }
     }
 
     /// <summary>Takes a connection slot.</summary>
@@ -106,21 +176,30 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
             return new LimitDecision(LimitVerdict.Passed, Slot: new HeldSlot(limit, key, 0, long.MaxValue));
         }
 
-        var holding = Find(limit, key);
+        if (Find(limit, key) is not { } holding)
+        {
+            return new LimitDecision(LimitVerdict.Refused, Until: now + askAgain);
+        }
+
         if (holding.OwnSlots < known.ReserveAt(now))
         {
             holding.OwnSlots++;
             return new LimitDecision(LimitVerdict.Passed, Slot: new HeldSlot(limit, key, 0, long.MaxValue));
         }
 
-        return Ask(holding, now, new WantSlotCommand(limit, key, node));
+        if (holding.IsAsked || now < holding.ExhaustedUntil)
+        {
+            return HoldBack(holding, now);
+        }
+
+        Asked(holding, now);
+        return new LimitDecision(LimitVerdict.Ask, new WantSlotCommand(limit, key, node));
     }
 
     /// <summary>The answer to a question for tokens; null if its outcome is not known, or it was refused by the log.</summary>
     public void Answered(WantTokensCommand asked, LimitAnswer? answer, long now)
     {
-        var holding = Settle(asked.Limit, asked.Key, answer, now);
-        if (answer is { Status: LimitStatus.Granted, Count: > 0 } granted)
+        if (Settle(asked.Limit, asked.Key, answer, now) is { } holding && answer is { Status: LimitStatus.Granted, Count: > 0 } granted)
         {
             // Tokens of an earlier window have ended.
             holding.Tokens = granted.Until == holding.Until ? holding.Tokens + granted.Count : granted.Count;
@@ -132,8 +211,8 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
     /// <returns>The slot, or null if there is none.</returns>
     public HeldSlot? Answered(WantSlotCommand asked, LimitAnswer? answer, long now)
     {
-        var holding = Settle(asked.Limit, asked.Key, answer, now);
-        if (answer is not { Status: LimitStatus.Granted } granted || now >= granted.Until - margin)
+        if (Settle(asked.Limit, asked.Key, answer, now) is not { } holding || answer is not { Status: LimitStatus.Granted } granted
+            || now >= granted.Until - margin)
         {
             return null;
         }
@@ -194,39 +273,71 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
         return commands;
     }
 
-    private static LimitDecision Ask(Holding holding, long now, LimitCommand command)
+    private static LimitDecision HoldBack(Holding holding, long now)
     {
-        if (holding.IsAsked)
-        {
-            return new LimitDecision(LimitVerdict.Wait);
-        }
-
         if (now < holding.ExhaustedUntil)
         {
             return new LimitDecision(LimitVerdict.Refused, Until: holding.ExhaustedUntil);
         }
 
-        holding.IsAsked = true;
-        holding.UsedAt = now;
-        return new LimitDecision(LimitVerdict.Ask, command);
+        holding.Waiting++;
+        return new LimitDecision(LimitVerdict.Wait);
     }
 
-    private Holding Settle(string limit, string key, LimitAnswer? answer, long now)
+    private static void Asked(Holding holding, long now)
     {
-        var holding = Find(limit, key);
-        holding.IsAsked = false;
-        holding.ExhaustedUntil = answer switch
+        holding.IsAsked = true;
+        holding.Waiting = 0;
+        holding.UsedAt = now;
+        holding.AskedAt = now;
+    }
+
+    private WantTokensCommand Want(Holding holding, LimitDefinition limit, string key, long now, int batch)
+    {
+        if (batch == 0)
         {
-            { Status: LimitStatus.Granted } => 0,
-            { Status: LimitStatus.Exhausted, Until: var until } => Math.Min(until, now + askAgain),
-            _ => now + askAgain,
-        };
+            var pause = now - holding.AskedAt;
+            holding.Batch = Math.Clamp(
+                pause < OftenWithin ? holding.Batch * 2 : pause > SeldomBeyond ? holding.Batch / 2 : holding.Batch,
+                1, Math.Max(1, limit.Capacity / BatchPart));
+            batch = Math.Min(Math.Max(holding.Batch, 1 + holding.Waiting), limit.Capacity);
+        }
+
+        Asked(holding, now);
+        return new WantTokensCommand(limit.Name, key, node, batch);
+    }
+
+    private Holding? Settle(string limit, string key, LimitAnswer? answer, long now)
+    {
+        if (!_holdings.TryGetValue((limit, key), out var holding))
+        {
+            return null;
+        }
+
+        holding.IsAsked = false;
+        switch (answer)
+        {
+            case { Status: LimitStatus.Granted }:
+                holding.ExhaustedUntil = 0;
+                break;
+            case { Status: LimitStatus.Exhausted, Until: var until } when until <= now + margin:
+                // The leader was still in a window that is over, or nearly, as this node sees it.
+                holding.EdgeUntil = Math.Max(until, now + EdgePause);
+                break;
+            case { Status: LimitStatus.Exhausted, Until: var until }:
+                holding.ExhaustedUntil = Math.Min(until, now + askAgain);
+                break;
+            default:
+                holding.ExhaustedUntil = now + askAgain;
+                break;
+        }
+
         return holding;
     }
 
-    private Holding Find(string limit, string key)
+    private Holding? Find(string limit, string key)
     {
-        if (!_holdings.TryGetValue((limit, key), out var holding))
+        if (!_holdings.TryGetValue((limit, key), out var holding) && _holdings.Count < keysMax)
         {
             _holdings.Add((limit, key), holding = new Holding());
         }
@@ -277,6 +388,10 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000)
         public int OwnSlots;
         public int Leased;
         public bool IsAsked;
+        public int Batch = 1;
+        public int Waiting;
+        public long AskedAt = long.MinValue / 2;
         public long ExhaustedUntil;
+        public long EdgeUntil;
     }
 }

@@ -9,7 +9,10 @@ public enum LimitVerdict
     /// <summary>Propose <see cref="LimitDecision.Ask"/>, tell the ledger the answer, and ask it again.</summary>
     Ask = 1,
 
-    /// <summary>Somebody asks already: ask the ledger again when the answer has come.</summary>
+    /// <summary>
+    /// Somebody asks already: ask the ledger again when the answer has come. Or the window ends in a moment: ask it again at
+    /// <see cref="LimitDecision.Until"/>, which then is not 0.
+    /// </summary>
     Wait = 2,
 
     /// <summary>Not before <see cref="LimitDecision.Until"/>.</summary>

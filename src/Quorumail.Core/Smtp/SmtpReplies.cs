@@ -89,7 +89,11 @@ public static class SmtpReplies
 
     public static SmtpReply NotCommitted { get; } = new(451, "4.3.2", "Message could not be made durable in time, try again later");
 
-    public static SmtpReply TooManyMessages { get; } = new(451, "4.7.1", "Too many messages from your address, try again later");
+    public static SmtpReply TooManyMessages { get; } = new(451, "4.7.1", "Too many messages, try again later");
+
+    public static SmtpReply TooManyForDomain { get; } = new(451, "4.7.1", "Too many messages for this domain, try again later");
+
+    public static SmtpReply LimitsUnknown { get; } = new(451, "4.3.2", "The cluster could not be asked in time, try again later");
 
     public static SmtpReply TooManyConnections { get; } = new(421, "4.7.0", "Too many connections, try again later");
 

@@ -11,6 +11,11 @@ internal static class ConfigValueText
 {
     private static readonly SearchValues<char> NumberCharacters = SearchValues.Create("0123456789.");
 
+    /// <summary>The most that a limit can allow in a window.</summary>
+    private const int RateMax = 1_000_000_000;
+
+    private static readonly ConfigKeyAttribute WindowRules = new() { Minimum = 1, Maximum = 31 * 86_400 };
+
     private static readonly (string Suffix, double Seconds)[] DurationUnits =
         [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800)];
 
@@ -41,6 +46,7 @@ internal static class ConfigValueText
             : type == typeof(bool) ? ReadBoolean(text, out value)
             : type == typeof(int) || type == typeof(long) ? ReadNumber(text, type, rules, out value)
             : type == typeof(TimeSpan) ? ReadDuration(text, rules, out value)
+            : type == typeof(MessageRate) ? ReadRate(text, out value)
             : type == typeof(IPAddress) ? ReadAddress(text, out value)
             : type == typeof(IPNetwork) ? ReadNetwork(text, out value)
             : type.IsEnum ? ReadName(text, type, out value)
@@ -57,7 +63,7 @@ internal static class ConfigValueText
         long octets when rules.IsByteSize => Quoted(WriteSize(octets)),
         TimeSpan time => Quoted(WriteDuration(time)),
         Enum name => Quoted(ConfigSchema.SnakeCase(name.ToString())),
-        IPAddress or IPNetwork => Quoted(value.ToString()!),
+        IPAddress or IPNetwork or MessageRate => Quoted(value.ToString()!),
         IEnumerable list => $"[{string.Join(", ", list.Cast<object>().Select(item => Write(item, rules)))}]",
         IFormattable number => number.ToString(null, CultureInfo.InvariantCulture),
         _ => Quoted(value.ToString()!),
@@ -200,6 +206,27 @@ internal static class ConfigValueText
         }
 
         value = TimeSpan.FromSeconds(seconds);
+        return null;
+    }
+
+    private static string? ReadRate(string text, out object? value)
+    {
+        const string What = "messages and a window, from one second to 31 days, such as \"100/1m\", \"1000/1h\" or \"5000/1d\"; \"\" for no limit";
+        var slash = text.IndexOf('/', StringComparison.Ordinal);
+        value = default(MessageRate);
+        if (text.Length == 0 || text is "0")
+        {
+            return null;
+        }
+
+        if (slash < 0 || !int.TryParse(text.AsSpan(0, slash).TrimEnd(), NumberStyles.None, CultureInfo.InvariantCulture, out var count)
+            || count < 1 || count > RateMax
+            || ReadDuration(text[(slash + 1)..].TrimStart(), WindowRules, out var window) is not null)
+        {
+            return What;
+        }
+
+        value = new MessageRate(count, (TimeSpan)window!);
         return null;
     }
 

@@ -18,6 +18,9 @@ public sealed record QuorumailOptions
     /// <summary><c>[queue]</c></summary>
     public QueueOptions Queue { get; init; } = new();
 
+    /// <summary><c>[limits]</c></summary>
+    public LimitsOptions Limits { get; init; } = new();
+
     /// <summary><c>[delivery]</c></summary>
     public DeliveryOptions Delivery { get; init; } = new();
 

@@ -45,10 +45,6 @@ public sealed record ServerOptions
     [ConfigKey(Minimum = 0, Maximum = 1_000_000)]
     public int MaxConnectionsPerAddress { get; init; } = 1000;
 
-    /// <summary>Messages of one address in a minute; further ones get 451 4.7.1. 0, the default: no limit. Trusted networks and loopback are exempt.</summary>
-    [ConfigKey(Minimum = 0, Maximum = 1_000_000)]
-    public int MaxMessagesPerMinute { get; init; }
-
     /// <summary>Silence of a client, between commands or within the data, before 421. Default 5 minutes (RFC 5321 4.5.3.2.7).</summary>
     [ConfigKey(Minimum = 1, Maximum = 3600)]
     public TimeSpan CommandTimeout { get; init; } = TimeSpan.FromMinutes(5);

@@ -59,6 +59,7 @@ internal sealed partial class ClusterMail : IAsyncDisposable
                 new ClusterHost
                 {
                     Application = state,
+                    FeatureLevel = NodeLimits.FeatureLevel,
                     Journal = disk.Database.Journal,
                     Service = bodies,
                     Load = new ServerLoad(options, disk.Database.Health),

@@ -31,6 +31,7 @@ internal sealed partial class MailServer : IAsyncDisposable
     private ClusterMail? _cluster;
     private Task _serving = Task.CompletedTask;
     private MailQueue? _queue;
+    private NodeLimits? _limits;
     private DeliveryService? _delivery;
     private SmtpServer? _smtp;
 
@@ -117,6 +118,11 @@ internal sealed partial class MailServer : IAsyncDisposable
             await delivery.DisposeAsync();
         }
 
+        if (Interlocked.Exchange(ref _limits, null) is { } limits)
+        {
+            await limits.DisposeAsync();
+        }
+
         var queue = Interlocked.Exchange(ref _queue, null);
         if (Interlocked.Exchange(ref _cluster, null) is { } cluster)
         {
@@ -168,6 +174,8 @@ internal sealed partial class MailServer : IAsyncDisposable
 
     private async Task ServeAsync(RecipientDirectory directory, CancellationToken token)
     {
+        _limits = new NodeLimits(_options, _queue!, _cluster?.Manager, _clock, _logs);
+        await _limits.SettleAsync(token);
         await StartDeliveryAsync(directory, token);
         await StartSmtpAsync(directory, token);
         _status.SetPhase(null);
@@ -231,7 +239,7 @@ internal sealed partial class MailServer : IAsyncDisposable
         SmtpServices services;
         try
         {
-            services = SmtpHosting.CreateServices(_options, _queue!, directory, _clock, _logs);
+            services = SmtpHosting.CreateServices(_options, _queue!, _limits!.Shared, directory, _clock, _logs);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or CryptographicException)
         {

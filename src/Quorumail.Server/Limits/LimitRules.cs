@@ -9,6 +9,20 @@ internal sealed record LimitRules(IReadOnlyList<LimitDefinition> Limits, IReadOn
 {
     public static LimitRules None { get; } = new([], []);
 
+    /// <summary>Whether there is such a limit.</summary>
+    public bool Has(string limit)
+    {
+        for (var i = 0; i < Limits.Count; i++)
+        {
+            if (string.Equals(Limits[i].Name, limit, StringComparison.Ordinal))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>Those that are members now.</summary>
     public int MemberCount => Members.Count(member => member.Members > 0);
 

@@ -4,8 +4,11 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Raft;
+using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Limits;
+using Quorumail.Server.Limits.Format;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Smtp;
 using Quorumail.Server.Storage;
@@ -99,6 +102,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// </summary>
     public ChannelReader<QueueChange> Changes => _state.Feed;
 
+    /// <summary>The limits that the same log makes.</summary>
+    internal ReplicatedLimits Limits => _state.Limits;
+
     /// <summary>Milliseconds; the time of all schedules.</summary>
     public long ClusterTime => _log.ClusterTime;
 
@@ -184,6 +190,13 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
         return QueueAnswer.Decode(result.Value.Span) is { } answer
             ? new QueueProposal(ProposalOutcome.Applied, answer.Status) { Matched = answer.Matched, HasMore = answer.HasMore }
             : new QueueProposal(ProposalOutcome.Unknown, default, "the log has no answer of the queue any more");
+    }
+
+    /// <summary>Proposes a command of the limits; null if nobody knows whether it was applied, or it was not.</summary>
+    internal async ValueTask<LimitAnswer?> ProposeAsync(LimitCommand command, CancellationToken token)
+    {
+        var result = await _log.ProposeAsync(ReplicatedLimits.Encode(command), token);
+        return result.Outcome == ProposalOutcome.Applied ? LimitEncoding.DecodeAnswer(result.Value.Span) : null;
     }
 
     /// <summary>

@@ -17,7 +17,7 @@ internal enum ConnectionWait
     /// <summary>More of a message.</summary>
     Data,
 
-    /// <summary>The commit of a message.</summary>
+    /// <summary>The commit of a message, or what the log says to a limit.</summary>
     Commit,
 
     /// <summary>The client to read a reply.</summary>

@@ -36,9 +36,6 @@ public sealed record ReceivingOptions
     /// <summary>Connections of one address; 0 for no limit. Default 1000 (ours).</summary>
     public int ConnectionsPerAddressMax { get; init; } = 1000;
 
-    /// <summary>Messages of one address a minute; 0, the default, for no limit.</summary>
-    public int MessagesPerMinuteMax { get; init; }
-
     /// <summary>May relay, and are exempt from the limits per address. Default none.</summary>
     public NetworkList Trusted { get; init; } = NetworkList.Empty;
 

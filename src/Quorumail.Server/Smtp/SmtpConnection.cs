@@ -34,6 +34,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     private byte[]? _overflow;
     private int _overflowLength;
     private SmtpReply? _refusal;
+    private RecipientResolution _resolution;
     private QueueId _committed;
     private bool _hasProgress = true;
     private CancellationTokenSource? _commitTimer;
@@ -44,7 +45,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
 
     // Written by ticks, read by the loop.
     private volatile SmtpReply? _farewell;
-
 
     public SmtpConnection(ConnectionContext connection, SmtpServices services, SmtpListener listener)
     {
@@ -280,11 +280,21 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                     step = session.Next(ref input);
                     continue;
                 case SmtpStepKind.CheckSender:
-                    step = session.SenderChecked(CheckSender());
+                    if (!TryCheckSender())
+                    {
+                        return ConnectionPause.Limit;
+                    }
+
+                    step = SenderChecked();
                     continue;
                 case SmtpStepKind.ResolveRecipient:
                     _isAskingRecipient = true;
-                    step = session.RecipientResolved(Resolve(session.ForwardPath));
+                    if (!TryResolve())
+                    {
+                        return ConnectionPause.Limit;
+                    }
+
+                    step = RecipientResolved();
                     continue;
                 case SmtpStepKind.StartMessage when _body is null:
                     step = StartMessage();
@@ -321,6 +331,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                     if (!session.HasTransaction)
                     {
                         _clock.EndTransaction();
+                        _limits?.End();
                     }
 
                     return ConnectionPause.NeedInput;
@@ -343,6 +354,8 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             case ConnectionAnswer.NotCommitted:
                 _isRejecting = true;
                 return session.MessageNotCommitted(_refusal!);
+            case ConnectionAnswer.Limited:
+                return _isAskingRecipient ? RecipientResolved() : SenderChecked();
             case ConnectionAnswer.PasswordRight:
                 return session.PasswordVerified(isCorrect: true);
             case ConnectionAnswer.PasswordWrong:
@@ -362,52 +375,13 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 return await WriteOverflowAsync();
             case ConnectionPause.Commit:
                 return await CommitAsync();
+            case ConnectionPause.Limit:
+                return await TakeLimitsAsync();
             case ConnectionPause.VerifyPassword:
                 return await VerifyPasswordAsync();
             default:
                 await DropBodyAsync();
                 return pause == ConnectionPause.Restart ? ConnectionAnswer.MayStart : ConnectionAnswer.None;
-        }
-    }
-
-    private SmtpReply? CheckSender()
-    {
-        var session = Session;
-        var refusal = _services.Connections.IsDraining ? SmtpReplies.ShuttingDown : _services.Intake.Refusal;
-        if (refusal is null && session.User is { } user && !_services.Directory.MaySendFrom(user, session.ReversePath))
-        {
-            refusal = SmtpReplies.NotSendersAddress;
-        }
-
-        if (refusal is null && !_isTrusted && !IPAddress.IsLoopback(_client) && !_services.MessageRates.TryTake(_client))
-        {
-            Metrics.RateLimitHits.Inc();
-            refusal = SmtpReplies.TooManyMessages;
-        }
-
-        if (refusal is null)
-        {
-            _clock.StartTransaction();
-        }
-        else
-        {
-            Metrics.MessagesRejected.Inc();
-        }
-
-        return refusal;
-    }
-
-    private RecipientResolution Resolve(MailPath path)
-    {
-        var mayRelay = _isTrusted || Session.User is not null;
-        switch (_services.Directory.Resolve(path, mayRelay, out var address, out var addresses))
-        {
-            case AddressVerdict.Local or AddressVerdict.Relay:
-                return addresses is null ? RecipientResolution.Accept(address) : RecipientResolution.Accept(addresses);
-            case AddressVerdict.UnknownUser:
-                return RecipientResolution.Refuse(SmtpReplies.UnknownUser);
-            default:
-                return RecipientResolution.Refuse(SmtpReplies.RelayDenied);
         }
     }
 
@@ -457,14 +431,9 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         _committed = body.Id;
         MailLog.Received(
             _services.MailLogger, body.Id, envelope.ReversePath, _clientText, session.Helo, session.Protocol, body.Size, envelope.Recipients.Count, session.User);
-        if (_commitTimer is null || !_commitTimer.TryReset())
-        {
-            _commitTimer?.Dispose();
-            _commitTimer = new CancellationTokenSource();
-        }
-
-        _clock.Start(ConnectionWait.Commit);
-        _refusal = await _services.Intake.CommitAsync(body, envelope, session.Traits, _commitTimer.Token);
+        _limits?.Use();
+        var bound = StartCommitTimer();
+        _refusal = await _services.Intake.CommitAsync(body, envelope, session.Traits, bound);
         _clock.Stop();
         if (_refusal is not null)
         {
@@ -477,6 +446,19 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         Metrics.CommitDuration.Observe(delay.TotalSeconds);
         MailLog.Queued(_services.MailLogger, body.Id, envelope.ReversePath, body.Size, envelope.Recipients.Count, delay);
         return ConnectionAnswer.Committed;
+    }
+
+    /// <summary>Begins a wait for the log; ticks end it.</summary>
+    private CancellationToken StartCommitTimer()
+    {
+        if (_commitTimer is null || !_commitTimer.TryReset())
+        {
+            _commitTimer?.Dispose();
+            _commitTimer = new CancellationTokenSource();
+        }
+
+        _clock.Start(ConnectionWait.Commit);
+        return _commitTimer.Token;
     }
 
     private async ValueTask<ConnectionAnswer> VerifyPasswordAsync()
@@ -584,6 +566,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     private async ValueTask EndAsync(IPAddress? counted)
     {
         _clock.Stop();
+        _limits?.End();
         foreach (var id in _unread ?? [])
         {
             _services.Intake.ReportUnread(id);

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
 using Quorumail.Server.Configuration;
+using Quorumail.Server.Limits;
 using Quorumail.Server.Logging;
 using Quorumail.Server.Queue;
 
@@ -62,7 +63,6 @@ public static class SmtpHosting
             RefuseGrace = server.RefuseGrace,
             ConnectionsMax = server.MaxConnections,
             ConnectionsPerAddressMax = server.MaxConnectionsPerAddress,
-            MessagesPerMinuteMax = server.MaxMessagesPerMinute,
             Trusted = new NetworkList(server.TrustedNetworks),
             ProxyFrom = new NetworkList(server.ProxyFrom),
         };
@@ -70,7 +70,7 @@ public static class SmtpHosting
 
     /// <summary>What the listeners share. The caller disposes of what it holds by <see cref="SmtpServer.DisposeAsync"/>.</summary>
     public static SmtpServices CreateServices(
-        QuorumailOptions options, MailQueue queue, RecipientDirectory directory, TimeProvider time, ILoggerFactory loggers)
+        QuorumailOptions options, MailQueue queue, SharedLimits limits, RecipientDirectory directory, TimeProvider time, ILoggerFactory loggers)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(queue);
@@ -82,7 +82,7 @@ public static class SmtpHosting
             new MessageIntake(queue.Bodies, queue.Health, queue, time, log),
             new SmtpConnections(receiving, time),
             new PasswordVerifier(directory),
-            new MessageRateLimiter(receiving.MessagesPerMinuteMax, time),
+            limits,
             options.Tls.IsConfigured ? new ServerCertificate(options.Tls.Cert, options.Tls.Key, time, log) : null,
             time,
             loggers.CreateLogger(MailLog.Category),

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.Extensions.Logging;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
+using Quorumail.Server.Limits;
 
 namespace Quorumail.Server.Smtp;
 
@@ -11,7 +12,7 @@ namespace Quorumail.Server.Smtp;
 /// <param name="Intake">Where messages go.</param>
 /// <param name="Connections">The open connections.</param>
 /// <param name="Passwords">Checks passwords.</param>
-/// <param name="MessageRates">Messages per address.</param>
+/// <param name="Limits">The limits that all nodes share.</param>
 /// <param name="Certificate">For TLS, or null.</param>
 /// <param name="Time">The clock.</param>
 /// <param name="MailLogger">Takes the mail events.</param>
@@ -22,7 +23,7 @@ public sealed record SmtpServices(
     MessageIntake Intake,
     SmtpConnections Connections,
     PasswordVerifier Passwords,
-    MessageRateLimiter MessageRates,
+    SharedLimits Limits,
     ServerCertificate? Certificate,
     TimeProvider Time,
     ILogger MailLogger,

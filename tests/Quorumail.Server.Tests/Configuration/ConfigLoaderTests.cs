@@ -1,5 +1,7 @@
 using System.Net;
+using Quorumail.Core.Limits;
 using Quorumail.Server.Configuration;
+using Quorumail.Server.Limits;
 
 namespace Quorumail.Server.Tests.Configuration;
 
@@ -117,6 +119,25 @@ public sealed class ConfigLoaderTests
             Assert.Equal($"environment {name}", Source(loaded, key.Table.Name, key.Name));
             Assert.Equal(text, loaded.Values.Single(v => v.Table == key.Table.Name && v.Key == key.Name).Value);
         }
+    }
+
+    [Fact]
+    public void Limits_are_written_as_messages_and_a_window()
+    {
+        var loaded = ConfigLoader.LoadText(
+            "[limits]\nmax_messages_per_address = \"100/1m\"\nmax_messages_per_user = \"\"\npolicy = \"share\"",
+            Environment(("SMTP_LIMITS_MAX_MESSAGES_PER_SENDER_DOMAIN", "5000 / 1d")));
+
+        Assert.Empty(loaded.Problems);
+        Assert.Equal(
+            [
+                new LimitDefinition("messages-per-address", LimitKind.Rate, 100, 60_000, LimitPolicy.Share),
+                new LimitDefinition("messages-per-sender-domain", LimitKind.Rate, 5000, 86_400_000, LimitPolicy.Share),
+            ],
+            LimitSettings.Of(loaded.Options));
+        Assert.Equal("\"5000/1d\"", loaded.Values.Single(v => v.Key == "max_messages_per_sender_domain").Value);
+        Assert.All((string[])["100", "x/1h", "0/1h", "5/40d", "5/0s", "-1/1h"], wrong =>
+            Assert.Equal("limits.max_messages_per_user", Assert.Single(ConfigLoader.LoadText("", Environment(("SMTP_LIMITS_MAX_MESSAGES_PER_USER", wrong))).Problems).Key));
     }
 
     [Fact]

@@ -7,8 +7,10 @@ using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
 using Quorumail.Core.Smtp.Authentication;
+using Quorumail.Server.Limits;
 using Quorumail.Server.Smtp;
 using Quorumail.Server.Storage;
+using Quorumail.Server.Tests.Limits;
 using Quorumail.Server.Tests.Storage;
 
 namespace Quorumail.Server.Tests.Smtp;
@@ -19,14 +21,16 @@ internal sealed class SmtpTestServer : IAsyncDisposable
     private readonly TemporaryDirectory _directory = new();
     private Database _database = null!;
     private SmtpServer _server = null!;
+    private SharedLimits _limits = null!;
 
-    private SmtpTestServer()
-    {
-    }
+    private SmtpTestServer() => Limits = new DirectLog(Time);
 
     public ScriptedQueue Queue { get; } = new();
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 11, 23, 1, 2, 3, TimeSpan.Zero));
+
+    /// <summary>The log of the limits, of which there are none until the test defines some.</summary>
+    public DirectLog Limits { get; }
 
     public SmtpServices Services { get; private set; } = null!;
 
@@ -67,7 +71,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
             new MessageIntake(server.Bodies, server._database.Health, server.Queue, server.Time, NullLogger.Instance),
             new SmtpConnections(receiving, server.Time),
             new PasswordVerifier(directory),
-            new MessageRateLimiter(receiving.MessagesPerMinuteMax, server.Time),
+            server._limits = server.Limits.NodeOf("node"),
             hasCertificate ? new ServerCertificate(server.CertificatePath, string.Empty, server.Time, NullLogger.Instance) : null,
             server.Time,
             NullLogger.Instance,
@@ -127,6 +131,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _server.DisposeAsync();
+        await _limits.DisposeAsync();
         await _database.DisposeAsync();
         _directory.Dispose();
     }
