@@ -1,4 +1,5 @@
-using Quorumail.EndToEnd.Load;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Load;
 
 namespace Quorumail.EndToEnd.Cluster;
 

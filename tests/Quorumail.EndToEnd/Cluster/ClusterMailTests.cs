@@ -1,9 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
 using Quorumail.EndToEnd.Crash;
-using Quorumail.EndToEnd.Ledger;
-using Quorumail.EndToEnd.Load;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Load;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Cluster;
 

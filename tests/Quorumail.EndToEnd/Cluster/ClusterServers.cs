@@ -4,6 +4,9 @@ using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Quorumail.EndToEnd.Processes;
+using Quorumail.Server.Demo;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Ledger;
 
 namespace Quorumail.EndToEnd.Cluster;
 

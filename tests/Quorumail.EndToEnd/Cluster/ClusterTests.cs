@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Quorumail.EndToEnd.Crash;
 using Quorumail.EndToEnd.Processes;
+using Quorumail.Server.Torture;
 
 namespace Quorumail.EndToEnd.Cluster;
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Quorumail.EndToEnd.Crash;
+using Quorumail.Server.Torture;
 
 namespace Quorumail.EndToEnd.Cluster;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using Quorumail.EndToEnd.Processes;
+using Quorumail.Server.Torture;
 
 namespace Quorumail.EndToEnd.Cluster;
 

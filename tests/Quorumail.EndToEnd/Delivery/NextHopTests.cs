@@ -1,7 +1,9 @@
-using Quorumail.EndToEnd.Ledger;
-using Quorumail.EndToEnd.Load;
 using Quorumail.EndToEnd.Processes;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Demo;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Load;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Delivery;
 

@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Net;
 using System.Text;
-using Quorumail.EndToEnd.Ledger;
-using Quorumail.EndToEnd.Load;
 using Quorumail.EndToEnd.Peers;
 using Quorumail.EndToEnd.Processes;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Load;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.FirstUse;
 

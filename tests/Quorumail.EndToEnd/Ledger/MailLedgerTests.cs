@@ -1,4 +1,4 @@
-using Quorumail.EndToEnd.Processes;
+using Quorumail.Server.Torture.Ledger;
 
 namespace Quorumail.EndToEnd.Ledger;
 

@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Net.Sockets;
-using Quorumail.EndToEnd.Load;
 using Quorumail.EndToEnd.Processes;
+using Quorumail.Server.Demo;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Load;
 
 namespace Quorumail.EndToEnd.Peers;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using Quorumail.EndToEnd.Processes;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Peers;
 

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Net;
 using System.Text.Json;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Ledger;
 
 namespace Quorumail.EndToEnd.Processes;
 

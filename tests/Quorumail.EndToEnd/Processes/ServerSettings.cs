@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Quorumail.Server.Demo;
 
 namespace Quorumail.EndToEnd.Processes;
 

@@ -1,6 +1,7 @@
-using Quorumail.EndToEnd.Ledger;
-using Quorumail.EndToEnd.Load;
 using Quorumail.EndToEnd.Peers;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Load;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Sink;
 

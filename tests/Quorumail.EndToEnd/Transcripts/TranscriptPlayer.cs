@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
-using Quorumail.EndToEnd.Load;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Load;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Transcripts;
 

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Transcripts;
 

@@ -1,5 +1,5 @@
 using Quorumail.EndToEnd.Processes;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Transcripts;
 

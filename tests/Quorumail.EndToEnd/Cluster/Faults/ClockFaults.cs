@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Cluster.State;
+using Quorumail.Server.Torture;
 
 namespace Quorumail.EndToEnd.Cluster.Faults;
 

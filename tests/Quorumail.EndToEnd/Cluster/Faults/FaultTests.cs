@@ -1,6 +1,7 @@
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Cluster.State;
 using Quorumail.EndToEnd.Crash;
+using Quorumail.Server.Torture;
 
 namespace Quorumail.EndToEnd.Cluster.Faults;
 

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using Quorumail.EndToEnd.Cluster.State;
 using Quorumail.EndToEnd.Processes;
+using Quorumail.Server.Torture;
 
 namespace Quorumail.EndToEnd.Cluster.Lab;
 

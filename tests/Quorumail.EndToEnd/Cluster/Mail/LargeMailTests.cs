@@ -4,8 +4,8 @@ using System.Text;
 using Quorumail.EndToEnd.Cluster.Faults;
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Crash;
-using Quorumail.EndToEnd.Ledger;
-using Quorumail.EndToEnd.Load;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Load;
 
 namespace Quorumail.EndToEnd.Cluster.Mail;
 
@@ -50,7 +50,7 @@ public sealed class LargeMailTests(ITestOutputHelper output)
     {
         var id = string.Create(CultureInfo.InvariantCulture, $"large-{number}");
         var octets = Dots.Stuff(TestMessage.Random(id, Mebibytes << 20, new Random(number)).Content);
-        using var client = await SmtpConversation.ConnectAsync(node.Host.OpenSocket(), LabNode.SmtpPort, Patience, Token);
+        using var client = await SmtpConversation.ConnectAsync(PlanFor(node), Token);
         await client.ReadReplyAsync(Token);
         await client.AskAsync("EHLO client.example", Token);
         await client.AskAsync("MAIL FROM:<sender@ledger.example> BODY=8BITMIME", Token);
@@ -69,4 +69,6 @@ public sealed class LargeMailTests(ITestOutputHelper output)
         File.ReadLines(string.Create(CultureInfo.InvariantCulture, $"/proc/{node.ProcessId}/status"), Encoding.ASCII)
             .Single(line => line.StartsWith(field, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1],
         CultureInfo.InvariantCulture) >> 10;
+
+    private static LoadPlan PlanFor(LabNode node) => new() { Port = LabNode.SmtpPort, OpenSocket = node.Host.OpenSocket, Patience = Patience };
 }

@@ -2,8 +2,9 @@ using System.Diagnostics;
 using Quorumail.EndToEnd.Cluster.Faults;
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Crash;
-using Quorumail.EndToEnd.Ledger;
-using Quorumail.EndToEnd.Load;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Load;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Cluster.Mail;
 
@@ -59,7 +60,7 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
         var node = lab.Nodes[random.Next(lab.Nodes.Count)];
         var message = TestMessage.Random(shared.NewName(), 5000, random);
         var octets = Dots.Stuff(message.Content);
-        using (var client = await SmtpConversation.ConnectAsync(node.Host.OpenSocket(), LabNode.SmtpPort, Limit, Token))
+        using (var client = await SmtpConversation.ConnectAsync(PlanFor(node), Token))
         {
             await BeginAsync(client);
             await client.SendAsync(octets.AsMemory(..^FinalDot.Length), Token);
@@ -74,7 +75,7 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
 
         lab.Network.Heal();
         await lab.UntilServingAsync(ClusterLab.SettleLimit, Token);
-        using (var client = await SmtpConversation.ConnectAsync(node.Host.OpenSocket(), LabNode.SmtpPort, Limit, Token))
+        using (var client = await SmtpConversation.ConnectAsync(PlanFor(node), Token))
         {
             await BeginAsync(client);
             await client.SendAsync(octets, Token);
@@ -96,4 +97,6 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
         Assert.Equal(250, (await client.AskAsync($"RCPT TO:<{Recipient}>", Token)).Code);
         Assert.Equal(354, (await client.AskAsync("DATA", Token)).Code);
     }
+
+    private static LoadPlan PlanFor(LabNode node) => new() { Port = LabNode.SmtpPort, OpenSocket = node.Host.OpenSocket, Patience = Limit };
 }

@@ -4,7 +4,8 @@ using System.Text;
 using Quorumail.EndToEnd.Cluster.Faults;
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Crash;
-using Quorumail.EndToEnd.Ledger;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Cluster.Mail;
 

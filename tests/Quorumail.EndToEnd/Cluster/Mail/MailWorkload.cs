@@ -4,10 +4,10 @@ using System.Text;
 using System.Text.Json;
 using Quorumail.EndToEnd.Cluster.Faults;
 using Quorumail.EndToEnd.Cluster.Lab;
-using Quorumail.EndToEnd.Ledger;
-using Quorumail.EndToEnd.Load;
-using Quorumail.EndToEnd.Processes;
-using Quorumail.EndToEnd.Sink;
+using Quorumail.Server.Torture;
+using Quorumail.Server.Torture.Ledger;
+using Quorumail.Server.Torture.Load;
+using Quorumail.Server.Torture.Sink;
 
 namespace Quorumail.EndToEnd.Cluster.Mail;
 

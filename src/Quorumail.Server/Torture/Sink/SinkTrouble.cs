@@ -1,8 +1,7 @@
-using Quorumail.EndToEnd.Sink;
 
-namespace Quorumail.EndToEnd.Crash;
+namespace Quorumail.Server.Torture.Sink;
 
-/// <summary>The trouble that next hops make: refusals for now, lost replies, resets. Seeded.</summary>
+/// <summary>The trouble that next hops make: refusals for now, lost replies, resets, late replies. Seeded.</summary>
 internal sealed class SinkTrouble(int seed)
 {
     private readonly Lock _lock = new();
@@ -24,6 +23,7 @@ internal sealed class SinkTrouble(int seed)
             (SinkStage.EndOfData, < 20) => SinkAction.Say("451 4.3.0 later"),
             (SinkStage.EndOfData, < 30) => SinkAction.Reset,
             (SinkStage.EndOfData, < 40) => SinkAction.LoseReply,
+            (SinkStage.EndOfData, < 45) => SinkAction.Tarpit,
             _ => SinkAction.Accept,
         };
     }

@@ -1,4 +1,4 @@
-namespace Quorumail.EndToEnd.Sink;
+namespace Quorumail.Server.Torture.Sink;
 
 /// <summary>Where in a session the sink asks its script what to do.</summary>
 internal enum SinkStage
@@ -30,6 +30,9 @@ internal sealed record SinkAction(SinkActionKind Kind, string Reply = "")
     /// <summary>Takes the message and closes without a reply: the sender can't know.</summary>
     public static readonly SinkAction LoseReply = new(SinkActionKind.LoseReply);
 
+    /// <summary>The positive answer, a second late.</summary>
+    public static readonly SinkAction Tarpit = new(SinkActionKind.Tarpit);
+
     /// <summary>Says nothing any more and keeps the connection.</summary>
     public static readonly SinkAction Hang = new(SinkActionKind.Hang);
 
@@ -51,6 +54,9 @@ internal enum SinkActionKind
 
     /// <summary>The message is taken, the reply never sent.</summary>
     LoseReply,
+
+    /// <summary>A positive reply that comes late.</summary>
+    Tarpit,
 
     /// <summary>Silence.</summary>
     Hang,

@@ -1,4 +1,4 @@
-namespace Quorumail.EndToEnd.Ledger;
+namespace Quorumail.Server.Torture.Ledger;
 
 /// <summary>One copy that arrived somewhere for one recipient.</summary>
 /// <param name="Id">The message's name; empty if the bytes are none of ours.</param>

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace Quorumail.EndToEnd;
+namespace Quorumail.Server.Torture;
 
 /// <summary>Waiting for something that another process does, with a bound and a message that tells what was missing.</summary>
 internal static class Deadline

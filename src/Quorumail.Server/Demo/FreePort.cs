@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 
-namespace Quorumail.EndToEnd.Processes;
+namespace Quorumail.Server.Demo;
 
 /// <summary>Ports that nobody listens on, below the range from which the system gives ports to clients.</summary>
 internal static class FreePort

@@ -1,12 +1,12 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
-using Quorumail.EndToEnd.Ledger;
+using Quorumail.Server.Torture.Ledger;
 
-namespace Quorumail.EndToEnd.Sink;
+namespace Quorumail.Server.Torture.Sink;
 
 /// <summary>
-/// A next hop inside the test: takes mail on a port of 127.0.0.1, keeps an entry of each copy, and makes trouble as its script says.
+/// A next hop inside the process: takes mail, keeps an entry of each copy, and makes trouble as its script says.
 /// </summary>
 internal sealed class SmtpSink : IAsyncDisposable
 {
@@ -18,12 +18,21 @@ internal sealed class SmtpSink : IAsyncDisposable
     private int _open;
     private int _mostOpen;
     private int _accepted;
+    private int _others;
 
-    /// <summary>Listens; accepts everything until told otherwise.</summary>
+    /// <summary>Listens on 127.0.0.1; accepts everything until told otherwise.</summary>
+    /// <param name="port">0: any free one.</param>
     public SmtpSink(int port = 0)
+        : this(new IPEndPoint(IPAddress.Loopback, port))
     {
-        Port = port == 0 ? Processes.FreePort.Take() : port;
-        Listen(new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp), Port);
+    }
+
+    /// <summary>Listens anywhere.</summary>
+    public SmtpSink(IPEndPoint at)
+    {
+        var listener = new Socket(at.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        Listen(listener, at);
+        Port = ((IPEndPoint)listener.LocalEndPoint!).Port;
     }
 
     /// <summary>Where it listens.</summary>
@@ -31,6 +40,9 @@ internal sealed class SmtpSink : IAsyncDisposable
 
     /// <summary>Decides at each stage; may be changed at any time.</summary>
     public Func<SinkStage, string, SinkAction> Script { get; set; } = static (_, _) => SinkAction.Accept;
+
+    /// <summary>Whether a copy counts, by its reverse-path and its entry: mail that is none of the run's may come by, too.</summary>
+    public Func<string, DeliveredCopy, bool> Counts { get; init; } = static (_, _) => true;
 
     /// <summary>Whether whole messages are kept besides their entries.</summary>
     public bool KeepsMessages { get; init; }
@@ -41,6 +53,9 @@ internal sealed class SmtpSink : IAsyncDisposable
 
     /// <summary>Entries of all copies that were taken.</summary>
     public IReadOnlyCollection<DeliveredCopy> Copies => _copies;
+
+    /// <summary>Copies that do not count.</summary>
+    public int Others => Volatile.Read(ref _others);
 
     /// <summary>The messages, if <see cref="KeepsMessages"/>.</summary>
     public IReadOnlyCollection<SinkMessage> Messages => _messages;
@@ -58,6 +73,7 @@ internal sealed class SmtpSink : IAsyncDisposable
     /// <summary>Waits until every acknowledged recipient has a copy, or the limit is over: the ledger then tells what is missing.</summary>
     public async Task UntilDeliveredAsync(IEnumerable<SentMessage> sent, TimeSpan limit, CancellationToken token)
     {
+        var seen = 0;
         var due = sent.Where(each => each.Outcome == SendOutcome.Acknowledged)
             .SelectMany(each => each.Recipients.Select(to => (each.Id, to))).ToHashSet();
         try
@@ -65,7 +81,12 @@ internal sealed class SmtpSink : IAsyncDisposable
             await Deadline.UntilAsync(
                 () =>
                 {
-                    due.ExceptWith(_copies.Select(each => (each.Id, each.Recipient)));
+                    foreach (var copy in _copies.Skip(seen))
+                    {
+                        due.Remove((copy.Id, copy.Recipient));
+                        seen++;
+                    }
+
                     return due.Count == 0;
                 },
                 limit,
@@ -81,12 +102,13 @@ internal sealed class SmtpSink : IAsyncDisposable
     /// <summary>Listens on a port of 127.0.0.1 of another network, too.</summary>
     /// <param name="listener">A socket of that network; the sink's from now on.</param>
     /// <param name="port">A port that is free there.</param>
-    public void Listen(Socket listener, int port)
+    public void Listen(Socket listener, int port) => Listen(listener, new IPEndPoint(IPAddress.Loopback, port));
+
+    /// <summary>Forgets the copies that came, when their account is settled.</summary>
+    public void Forget()
     {
-        listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
-        listener.Bind(new IPEndPoint(IPAddress.Loopback, port));
-        listener.Listen(1024);
-        _listeners.Enqueue((listener, AcceptAsync(listener)));
+        _copies.Clear();
+        _messages.Clear();
     }
 
     /// <inheritdoc/>
@@ -107,13 +129,38 @@ internal sealed class SmtpSink : IAsyncDisposable
     {
         foreach (var recipient in recipients)
         {
-            _copies.Enqueue(ReceivedCopies.Read(content, recipient));
+            var copy = ReceivedCopies.Read(content, recipient);
+            if (Counts(sender, copy))
+            {
+                _copies.Enqueue(copy);
+            }
+            else
+            {
+                Interlocked.Increment(ref _others);
+            }
         }
 
         if (KeepsMessages)
         {
             _messages.Enqueue(new SinkMessage(sender, recipients, content));
         }
+    }
+
+    private void Listen(Socket listener, IPEndPoint at)
+    {
+        try
+        {
+            listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+            listener.Bind(at);
+            listener.Listen(1024);
+        }
+        catch
+        {
+            listener.Dispose();
+            throw;
+        }
+
+        _listeners.Enqueue((listener, AcceptAsync(listener)));
     }
 
     private async Task AcceptAsync(Socket listener)

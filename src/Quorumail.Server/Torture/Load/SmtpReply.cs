@@ -1,4 +1,4 @@
-namespace Quorumail.EndToEnd.Load;
+namespace Quorumail.Server.Torture.Load;
 
 /// <summary>One whole reply: its code and its lines without CRLF.</summary>
 internal sealed record SmtpReply(int Code, IReadOnlyList<string> Lines)

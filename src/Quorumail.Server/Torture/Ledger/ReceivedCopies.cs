@@ -1,12 +1,14 @@
 using System.Text;
 using System.Text.RegularExpressions;
-using Quorumail.EndToEnd.Load;
+using Quorumail.Server.Torture.Load;
 
-namespace Quorumail.EndToEnd.Ledger;
+namespace Quorumail.Server.Torture.Ledger;
 
 /// <summary>Turns delivered octets into entries of the ledger.</summary>
 internal static partial class ReceivedCopies
 {
+    private static readonly string[] Folders = ["new", "cur"];
+
     /// <summary>One entry for one recipient of what was delivered by SMTP or found in a file.</summary>
     /// <param name="content">The octets without dot-stuffing.</param>
     /// <param name="recipient">For whom.</param>
@@ -28,7 +30,7 @@ internal static partial class ReceivedCopies
 
     /// <summary>The messages of a Maildir.</summary>
     public static IEnumerable<string> Files(string maildir) =>
-        new[] { "new", "cur" }.Select(name => Path.Combine(maildir, name)).Where(Directory.Exists).SelectMany(Directory.EnumerateFiles);
+        Folders.Select(name => Path.Combine(maildir, name)).Where(Directory.Exists).SelectMany(Directory.EnumerateFiles);
 
     private static string LineEndOf(string file)
     {

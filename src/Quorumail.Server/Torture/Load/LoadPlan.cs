@@ -1,20 +1,24 @@
+using System.Net;
 using System.Net.Sockets;
 
-namespace Quorumail.EndToEnd.Load;
+namespace Quorumail.Server.Torture.Load;
 
 /// <summary>What a <see cref="LoadClient"/> sends.</summary>
 internal sealed record LoadPlan
 {
-    /// <summary>Port of the server on 127.0.0.1.</summary>
+    /// <summary>Port of the server.</summary>
     public required int Port { get; init; }
 
-    /// <summary>A socket of the server's network; by default of this process's.</summary>
-    public Func<Socket> OpenSocket { get; init; } = static () => new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+    /// <summary>Address of the server.</summary>
+    public IPAddress Address { get; init; } = IPAddress.Loopback;
 
-    /// <summary>After which a reply is not waited for any more: the outcome is unknown then. Null: a minute, after which the test fails.</summary>
+    /// <summary>Makes a socket of the server's network; by default of this process's.</summary>
+    public Func<Socket>? OpenSocket { get; init; }
+
+    /// <summary>After which a reply is not waited for any more: the outcome is unknown then. Null: a minute, after which the run fails.</summary>
     public TimeSpan? Patience { get; init; }
 
-    /// <summary>Begins every message's id; unique in a test.</summary>
+    /// <summary>Begins every message's id; unique in a run.</summary>
     public string Name { get; init; } = "m";
 
     /// <summary>Connections at once.</summary>
@@ -34,6 +38,9 @@ internal sealed record LoadPlan
 
     /// <summary>Sends a quarter of the messages by BDAT (RFC 3030).</summary>
     public bool UsesChunking { get; init; } = true;
+
+    /// <summary>The reverse-path.</summary>
+    public string Sender { get; init; } = "sender@ledger.example";
 
     /// <summary>The address of a message's n-th recipient.</summary>
     public Func<int, string> Recipient { get; init; } = static index => $"r{index}@sink.example";

@@ -3,9 +3,9 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
-using Quorumail.EndToEnd.Ledger;
+using Quorumail.Server.Torture.Ledger;
 
-namespace Quorumail.EndToEnd.Load;
+namespace Quorumail.Server.Torture.Load;
 
 /// <summary>
 /// Several sessions that send random messages, one after the other, and write down what the server answered to each. A session
@@ -40,7 +40,7 @@ internal sealed class LoadClient(LoadPlan plan)
         {
             try
             {
-                using var conversation = await SmtpConversation.ConnectAsync(plan.OpenSocket(), plan.Port, plan.Patience, token);
+                using var conversation = await SmtpConversation.ConnectAsync(plan, token);
                 var greeting = await conversation.ReadReplyAsync(token);
                 if (greeting.Code == 220 && (await conversation.AskAsync("EHLO load.example", token)).Code == 250)
                 {
@@ -69,22 +69,21 @@ internal sealed class LoadClient(LoadPlan plan)
             var message = TestMessage.Random(id, random.Next(plan.MinimumSize, plan.MaximumSize + 1), random);
             var recipients = Enumerable.Range(0, random.Next(1, plan.MaximumRecipients + 1)).Select(plan.Recipient).ToArray();
             var called = Stopwatch.GetTimestamp();
-            var outcome = SendOutcome.Unknown;
-            var reply = "";
+            var sent = new SentMessage(id, recipients, SendOutcome.Unknown, "") { Called = called };
             try
             {
-                (outcome, reply) = await SendOneAsync(conversation, message, recipients, plan.UsesChunking && random.Next(4) == 0, token);
+                sent = await SendOneAsync(conversation, message, sent, plan.UsesChunking && random.Next(4) == 0, token);
             }
             finally
             {
-                _sent.Enqueue(new SentMessage(id, recipients, outcome, reply) { Called = called, Returned = Stopwatch.GetTimestamp() });
+                _sent.Enqueue(sent with { Returned = Stopwatch.GetTimestamp() });
             }
 
-            if (outcome == SendOutcome.Acknowledged)
+            if (sent.Outcome == SendOutcome.Acknowledged)
             {
                 Interlocked.Increment(ref _acknowledged);
             }
-            else if (reply.StartsWith("421", StringComparison.Ordinal) || (await conversation.AskAsync("RSET", token)).Code != 250)
+            else if (sent.Reply.StartsWith("421", StringComparison.Ordinal) || (await conversation.AskAsync("RSET", token)).Code != 250)
             {
                 return;
             }
@@ -93,12 +92,13 @@ internal sealed class LoadClient(LoadPlan plan)
         await conversation.AskAsync("QUIT", token);
     }
 
-    private static async Task<(SendOutcome Outcome, string Reply)> SendOneAsync(
-        SmtpConversation conversation, TestMessage message, string[] recipients, bool chunked, CancellationToken token)
+    // One transaction; the answer is for the recipients that were accepted.
+    private async Task<SentMessage> SendOneAsync(
+        SmtpConversation conversation, TestMessage message, SentMessage sent, bool chunked, CancellationToken token)
     {
         // Everything up to the data goes in one packet, as pipelining clients send it.
-        var commands = new StringBuilder("MAIL FROM:<sender@ledger.example> BODY=8BITMIME\r\n");
-        foreach (var recipient in recipients)
+        var commands = new StringBuilder($"MAIL FROM:<{plan.Sender}> BODY=8BITMIME\r\n");
+        foreach (var recipient in sent.Recipients)
         {
             commands.Append(CultureInfo.InvariantCulture, $"RCPT TO:<{recipient}>\r\n");
         }
@@ -109,55 +109,60 @@ internal sealed class LoadClient(LoadPlan plan)
         }
 
         await conversation.SendAsync(Encoding.ASCII.GetBytes(commands.ToString()), token);
-        SmtpReply? refusal = null;
-        for (var i = 0; i < recipients.Length + (chunked ? 1 : 2); i++)
+        var replies = new SmtpReply[1 + sent.Recipients.Count + (chunked ? 0 : 1)];
+        for (var i = 0; i < replies.Length; i++)
         {
-            var reply = await conversation.ReadReplyAsync(token);
-            if (reply.Code == 421)
+            replies[i] = await conversation.ReadReplyAsync(token);
+            if (replies[i].Code == 421)
             {
-                return (SendOutcome.Refused, reply.ToString());
-            }
-
-            if (!reply.IsPositive)
-            {
-                refusal ??= reply;
-            }
-            else if (reply.Code == 354 && refusal is not null)
-            {
-                throw new UnreachableException($"354 after {refusal}: the plan's recipients are all to be accepted or all refused.");
+                return Ended(sent, replies[i]);
             }
         }
 
-        if (refusal is not null)
+        string[] accepted = [.. sent.Recipients.Where((_, i) => replies[0].IsPositive && replies[i + 1].IsPositive)];
+        var isAwaited = chunked || replies[^1].Code == 354;
+        if (accepted.Length > 0 && isAwaited)
         {
-            return (SendOutcome.Refused, refusal.ToString());
+            return await SendContentAsync(conversation, message, sent with { Recipients = accepted }, chunked, token);
         }
 
-        await SendContentAsync(conversation, message, chunked, token);
-        var answer = await conversation.ReadReplyAsync(token);
-        var outcome = answer.Code switch
-        {
-            250 => SendOutcome.Acknowledged,
-            451 => SendOutcome.Deferred,
-            _ => SendOutcome.Refused,
-        };
-        return (outcome, answer.ToString());
+        var refusal = (replies.FirstOrDefault(reply => !reply.IsPositive) ?? replies[^1]).ToString();
+        return isAwaited && !chunked
+            ? throw new InvalidDataException($"354 after {refusal}: there is nobody to send to.")
+            : sent with { Outcome = SendOutcome.Refused, Reply = refusal };
     }
 
-    private static async Task SendContentAsync(SmtpConversation conversation, TestMessage message, bool chunked, CancellationToken token)
+    private static async Task<SentMessage> SendContentAsync(
+        SmtpConversation conversation, TestMessage message, SentMessage sent, bool chunked, CancellationToken token)
     {
         if (!chunked)
         {
             await conversation.SendAsync(Dots.Stuff(message.Content), token);
-            return;
+            return Ended(sent, await conversation.ReadReplyAsync(token));
         }
 
         var half = message.Content.Length / 2;
         await conversation.SendLineAsync(string.Create(CultureInfo.InvariantCulture, $"BDAT {half}"), token);
         await conversation.SendAsync(message.Content.AsMemory(0, half), token);
         var first = await conversation.ReadReplyAsync(token);
-        Assert.Equal(250, first.Code);
+        if (first.Code != 250)
+        {
+            return Ended(sent, first);
+        }
+
         await conversation.SendLineAsync(string.Create(CultureInfo.InvariantCulture, $"BDAT {message.Content.Length - half} LAST"), token);
         await conversation.SendAsync(message.Content.AsMemory(half), token);
+        return Ended(sent, await conversation.ReadReplyAsync(token));
     }
+
+    private static SentMessage Ended(SentMessage sent, SmtpReply reply) => sent with
+    {
+        Outcome = reply.Code switch
+        {
+            250 => SendOutcome.Acknowledged,
+            451 => SendOutcome.Deferred,
+            _ => SendOutcome.Refused,
+        },
+        Reply = reply.ToString(),
+    };
 }

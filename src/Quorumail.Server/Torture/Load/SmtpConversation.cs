@@ -3,11 +3,12 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
-namespace Quorumail.EndToEnd.Load;
+namespace Quorumail.Server.Torture.Load;
 
 /// <summary>A plain client end of an SMTP connection: sends what it is told, octet by octet, and reads whole replies.</summary>
 internal sealed class SmtpConversation : IDisposable
 {
+    private static readonly TimeSpan ConnectLimit = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ReplyLimit = TimeSpan.FromSeconds(60);
 
     private readonly Socket _socket;
@@ -24,15 +25,23 @@ internal sealed class SmtpConversation : IDisposable
 
     /// <summary>Connects to a port of 127.0.0.1; the greeting is not read yet.</summary>
     public static Task<SmtpConversation> ConnectAsync(int port, CancellationToken token) =>
-        ConnectAsync(new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true }, port, null, token);
+        ConnectAsync(new LoadPlan { Port = port }, token);
 
-    /// <summary>The same with a socket of another network, whose end is up to the conversation, and another patience with replies.</summary>
-    public static async Task<SmtpConversation> ConnectAsync(Socket socket, int port, TimeSpan? patience, CancellationToken token)
+    /// <summary>Connects to the server of a plan, as the plan says.</summary>
+    public static async Task<SmtpConversation> ConnectAsync(LoadPlan plan, CancellationToken token)
     {
+        var socket = plan.OpenSocket?.Invoke() ?? new Socket(plan.Address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
-            await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port), token);
-            return new SmtpConversation(socket, patience ?? ReplyLimit);
+            using var bound = CancellationTokenSource.CreateLinkedTokenSource(token);
+            bound.CancelAfter(ConnectLimit);
+            await socket.ConnectAsync(new IPEndPoint(plan.Address, plan.Port), bound.Token);
+            return new SmtpConversation(socket, plan.Patience ?? ReplyLimit);
+        }
+        catch (OperationCanceledException e) when (!token.IsCancellationRequested)
+        {
+            socket.Dispose();
+            throw new IOException($"No connection within {ConnectLimit.TotalSeconds} s.", e);
         }
         catch
         {

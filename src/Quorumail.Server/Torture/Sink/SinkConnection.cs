@@ -1,13 +1,18 @@
 using System.Buffers;
 using System.Net.Sockets;
 using System.Text;
-using Quorumail.EndToEnd.Load;
+using Quorumail.Server.Torture.Load;
 
-namespace Quorumail.EndToEnd.Sink;
+namespace Quorumail.Server.Torture.Sink;
 
 /// <summary>One connection of a <see cref="SmtpSink"/>.</summary>
 internal sealed class SinkConnection(SmtpSink sink, Socket socket) : IDisposable
 {
+    /// <summary>What SIZE says.</summary>
+    private const int MaximumContent = 104_857_600;
+
+    private static readonly TimeSpan TarpitPause = TimeSpan.FromSeconds(1);
+
     private readonly byte[] _buffer = new byte[65536];
     private readonly StringBuilder _output = new();
     private readonly List<string> _recipients = [];
@@ -86,7 +91,7 @@ internal sealed class SinkConnection(SmtpSink sink, Socket socket) : IDisposable
         var content = await ReadContentAsync(token);
         TestMessage.TryRecognise(content, out var id, out _);
         var action = sink.Script(SinkStage.EndOfData, id);
-        if (action.Kind is SinkActionKind.Accept or SinkActionKind.LoseReply)
+        if (action.Kind is SinkActionKind.Accept or SinkActionKind.Tarpit or SinkActionKind.LoseReply)
         {
             sink.Take(content, _sender, [.. _recipients]);
         }
@@ -113,6 +118,10 @@ internal sealed class SinkConnection(SmtpSink sink, Socket socket) : IDisposable
                 await FlushAsync(token);
                 await Task.Delay(Timeout.Infinite, token);
                 return false;
+            case SinkActionKind.Tarpit:
+                await FlushAsync(token);
+                await Task.Delay(TarpitPause, token);
+                return Say(positive);
             case SinkActionKind.Reply:
                 Say(action.Reply);
                 return !action.Reply.StartsWith("421", StringComparison.Ordinal);
@@ -147,6 +156,11 @@ internal sealed class SinkConnection(SmtpSink sink, Socket socket) : IDisposable
             if (line.Span.SequenceEqual(".\r\n"u8))
             {
                 return content.WrittenSpan.ToArray();
+            }
+
+            if (content.WrittenCount > MaximumContent)
+            {
+                throw new IOException("A message of more than 100 MiB.");
             }
 
             content.Write(line.Span is [(byte)'.', ..] ? line.Span[1..] : line.Span);

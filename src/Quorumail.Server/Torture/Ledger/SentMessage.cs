@@ -1,4 +1,4 @@
-namespace Quorumail.EndToEnd.Ledger;
+namespace Quorumail.Server.Torture.Ledger;
 
 /// <summary>What a client knows of one message.</summary>
 /// <param name="Id">Its name; used for one attempt only.</param>

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Quorumail.EndToEnd.Sink;
+namespace Quorumail.Server.Torture.Sink;
 
 /// <summary>A message as it came to the sink.</summary>
 internal sealed record SinkMessage(string Sender, IReadOnlyList<string> Recipients, byte[] Content)

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Quorumail.EndToEnd.Processes;
+namespace Quorumail.Server.Torture.Ledger;
 
 /// <summary>One delivery that the server lists as possibly doubled.</summary>
 /// <param name="QueueId">Its queue id.</param>

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Quorumail.EndToEnd.Ledger;
+namespace Quorumail.Server.Torture.Ledger;
 
 /// <summary>What became of a run's messages, by recipient. Lists are of <c>id recipient</c>.</summary>
 internal sealed record LedgerVerdict

@@ -1,6 +1,5 @@
-using Quorumail.EndToEnd.Processes;
 
-namespace Quorumail.EndToEnd.Ledger;
+namespace Quorumail.Server.Torture.Ledger;
 
 /// <summary>
 /// Compares what clients were told with what arrived. Promises: an acknowledged message arrives, whole and for each recipient;

@@ -1,6 +1,6 @@
 using System.Buffers;
 
-namespace Quorumail.EndToEnd.Load;
+namespace Quorumail.Server.Torture.Load;
 
 /// <summary>Transparency of DATA (RFC 5321 4.5.2), written apart from the server's own code on purpose.</summary>
 internal static class Dots

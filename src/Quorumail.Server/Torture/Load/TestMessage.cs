@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 
-namespace Quorumail.EndToEnd.Load;
+namespace Quorumail.Server.Torture.Load;
 
 /// <summary>
 /// A message of random text that can be recognised and verified wherever it turns up: its first header line is
