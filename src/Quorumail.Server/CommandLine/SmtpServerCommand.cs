@@ -19,6 +19,7 @@ internal static class SmtpServerCommand
         root.Subcommands.Add(new ClusterCommand(common).Create());
         root.Subcommands.Add(LogCommand.Create(common));
         root.Subcommands.Add(DemoCommand.Create());
+        root.Subcommands.Add(new TortureCommand(common).Create());
         root.Subcommands.Add(PasswordCommand.Create());
 
         var parsed = root.Parse(arguments);

@@ -1,6 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
-
 namespace Quorumail.Server.Demo;
 
 /// <summary>A node of the demonstration: its name, its ports and its directory.</summary>
@@ -11,32 +8,19 @@ namespace Quorumail.Server.Demo;
 /// <param name="ClusterPort">On loopback.</param>
 internal sealed record DemoNode(string Name, string Directory, int SmtpPort, int HttpPort, int ClusterPort)
 {
+    /// <summary>Its config.toml, beside what arguments and variables say.</summary>
+    public string Settings { get; init; } = "";
+
+    /// <summary>Where its HTTP listener is.</summary>
+    public Uri HttpAddress => new(FormattableString.Invariant($"http://127.0.0.1:{HttpPort}/"));
+
     /// <summary>Where its log lines go.</summary>
     public string LogPath => Path.Combine(Directory, "smtp-server.log");
 
     /// <summary>Chooses free ports, and a directory for each below a common one.</summary>
-    public static IReadOnlyList<DemoNode> Plan(int count, string directory)
-    {
-        var listeners = Enumerable.Range(0, 3 * count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToArray();
-        try
-        {
-            foreach (var listener in listeners)
-            {
-                listener.Start();
-            }
-
-            var ports = listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port).ToArray();
-            return [.. Enumerable.Range(0, count).Select(i => new DemoNode(
-                $"node{i + 1}", Path.Combine(directory, $"node{i + 1}"), ports[3 * i], ports[(3 * i) + 1], ports[(3 * i) + 2]))];
-        }
-        finally
-        {
-            foreach (var listener in listeners)
-            {
-                listener.Dispose();
-            }
-        }
-    }
+    public static IReadOnlyList<DemoNode> Plan(int count, string directory) =>
+        [.. Enumerable.Range(1, count).Select(i => new DemoNode(
+            $"node{i}", Path.Combine(directory, $"node{i}"), FreePort.Take(), FreePort.Take(), FreePort.Take()))];
 
     /// <summary>What it is called with.</summary>
     public IReadOnlyList<string> Arguments() =>

@@ -6,7 +6,10 @@ namespace Quorumail.Server.Demo;
 /// <summary>The process of a node. What it prints goes to a file.</summary>
 internal sealed partial class DemoProcess : IDisposable
 {
-    private const int Terminate = 15;
+    private const string SessionProgram = "/usr/bin/setsid";
+
+    /// <summary>After so many octets a log file is put aside, and the one before it goes.</summary>
+    private const long LogLimit = 64L << 20;
 
     private readonly Process _process;
     private readonly Task _logging;
@@ -27,11 +30,20 @@ internal sealed partial class DemoProcess : IDisposable
     public int ExitCode => _process.ExitCode;
 
     /// <summary>Starts a node: this very program, with the node's settings and none of the environment's.</summary>
-    public static DemoProcess Start(DemoNode node, IReadOnlyList<DemoNode> all)
+    /// <param name="node">Which.</param>
+    /// <param name="all">Its cluster.</param>
+    /// <param name="inOwnSession">A terminal's Ctrl-C does not reach it, where the system has setsid.</param>
+    public static DemoProcess Start(DemoNode node, IReadOnlyList<DemoNode> all, bool inOwnSession = false)
     {
         Directory.CreateDirectory(node.Directory);
+        if (node.Settings.Length > 0)
+        {
+            File.WriteAllText(Path.Combine(node.Directory, "config.toml"), node.Settings);
+        }
+
         var program = Environment.ProcessPath!;
-        var start = new ProcessStartInfo(program)
+        var hasSession = inOwnSession && File.Exists(SessionProgram);
+        var start = new ProcessStartInfo(hasSession ? SessionProgram : program)
         {
             WorkingDirectory = node.Directory,
             RedirectStandardInput = true,
@@ -39,6 +51,11 @@ internal sealed partial class DemoProcess : IDisposable
             RedirectStandardError = true,
             UseShellExecute = false,
         };
+        if (hasSession)
+        {
+            start.ArgumentList.Add(program);
+        }
+
         if (Path.GetFileNameWithoutExtension(program) is "dotnet")
         {
             start.ArgumentList.Add(Environment.GetCommandLineArgs()[0]);
@@ -63,12 +80,12 @@ internal sealed partial class DemoProcess : IDisposable
         return new DemoProcess(process, LogAsync(process, node.LogPath));
     }
 
-    /// <summary>Asks it to stop in order.</summary>
-    public void Stop()
+    /// <summary>Sends it a signal, unless it has ended.</summary>
+    public void Send(DemoSignal signal)
     {
         if (!_process.HasExited)
         {
-            _ = Kill(_process.Id, Terminate);
+            _ = Kill(_process.Id, (int)signal);
         }
     }
 
@@ -91,13 +108,17 @@ internal sealed partial class DemoProcess : IDisposable
     /// <summary>Waits for its end.</summary>
     public Task WaitAsync(CancellationToken token) => _process.WaitForExitAsync(token);
 
+    /// <inheritdoc/>
     public void Dispose() => _process.Dispose();
 
     private static async Task LogAsync(Process process, string path)
     {
-        await using var file = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read);
+        var file = Open();
         using var turn = new SemaphoreSlim(1);
         await Task.WhenAll(CopyAsync(process.StandardOutput.BaseStream), CopyAsync(process.StandardError.BaseStream));
+        await file.DisposeAsync();
+
+        FileStream Open() => new(path, FileMode.Append, FileAccess.Write, FileShare.Read);
 
         async Task CopyAsync(Stream source)
         {
@@ -107,6 +128,13 @@ internal sealed partial class DemoProcess : IDisposable
                 await turn.WaitAsync();
                 await file.WriteAsync(buffer.AsMemory(0, read));
                 await file.FlushAsync();
+                if (file.Length > LogLimit)
+                {
+                    await file.DisposeAsync();
+                    File.Move(path, path + ".1", overwrite: true);
+                    file = Open();
+                }
+
                 turn.Release();
             }
         }

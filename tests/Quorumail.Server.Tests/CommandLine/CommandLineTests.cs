@@ -39,6 +39,16 @@ public sealed class CommandLineTests : IDisposable
     [InlineData("--config missing.toml")]
     [InlineData("--prot 25")]
     [InlineData("quue")]
+    [InlineData("demo --nodes x")]
+    [InlineData("torture --nodes 8")]
+    [InlineData("torture --minutes 0")]
+    [InlineData("torture --sessions x")]
+    [InlineData("torture --sink 127.0.0.1:2600")]
+    [InlineData("torture --node 127.0.0.1:25")]
+    [InlineData("torture --node 127.0.0.1:25 --sink 127.0.0.1:2600 --nodes 3")]
+    [InlineData("torture --node 127.0.0.1:25 --sink 127.0.0.1:2600 --break true")]
+    [InlineData("torture --node 127.0.0.1 --sink 127.0.0.1:2600")]
+    [InlineData("torture --node 127.0.0.1:25 --sink 127.0.0.1:2600 --api localhost")]
     public async Task What_is_wrong_with_configuration_or_command_line_ends_with_2_and_starts_nothing(string arguments)
     {
         var (code, _, error) = await RunAsync(arguments);

@@ -6,6 +6,20 @@ namespace Quorumail.Server.Torture.Ledger;
 /// <summary>What became of a run's messages, by recipient. Lists are of <c>id recipient</c>.</summary>
 internal sealed record LedgerVerdict
 {
+    /// <summary>Of a run without messages.</summary>
+    public static readonly LedgerVerdict Empty = new()
+    {
+        Acknowledged = 0,
+        UnknownButDelivered = 0,
+        Lost = [],
+        Corrupt = [],
+        Phantom = [],
+        CommittedAfter451 = [],
+        CommittedAfter451Unlisted = [],
+        DuplicateListed = [],
+        DuplicateUnlisted = [],
+    };
+
     /// <summary>Acknowledged recipients.</summary>
     public required int Acknowledged { get; init; }
 
@@ -36,6 +50,20 @@ internal sealed record LedgerVerdict
     /// <summary>Whether every promise was kept.</summary>
     public bool IsGreen =>
         Lost.Count + Corrupt.Count + Phantom.Count + CommittedAfter451Unlisted.Count + DuplicateUnlisted.Count == 0;
+
+    /// <summary>Of two runs.</summary>
+    public static LedgerVerdict operator +(LedgerVerdict first, LedgerVerdict second) => new()
+    {
+        Acknowledged = first.Acknowledged + second.Acknowledged,
+        UnknownButDelivered = first.UnknownButDelivered + second.UnknownButDelivered,
+        Lost = [.. first.Lost, .. second.Lost],
+        Corrupt = [.. first.Corrupt, .. second.Corrupt],
+        Phantom = [.. first.Phantom, .. second.Phantom],
+        CommittedAfter451 = [.. first.CommittedAfter451, .. second.CommittedAfter451],
+        CommittedAfter451Unlisted = [.. first.CommittedAfter451Unlisted, .. second.CommittedAfter451Unlisted],
+        DuplicateListed = [.. first.DuplicateListed, .. second.DuplicateListed],
+        DuplicateUnlisted = [.. first.DuplicateUnlisted, .. second.DuplicateUnlisted],
+    };
 
     /// <summary>One line of counts, and the first few names of each list that must be empty.</summary>
     public override string ToString()
