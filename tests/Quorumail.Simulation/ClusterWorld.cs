@@ -213,7 +213,7 @@ internal sealed class ClusterWorld
 
     private void Drain(ClusterServer server)
     {
-        server.ProposeUntilKnown(new NodeDrainingCommand(server.Name, true));
+        server.ProposeUntilKnown(new NodeDrainingCommand(server.Name, true, _simulator.Chance(50)));
         server.After(_simulator.Between(1000, 200_000), () =>
         {
             if (_simulator.Chance(50) && _isFaulty)

@@ -215,7 +215,7 @@ internal sealed class Oracle(Simulator simulator)
         NodesChangedCommand c => string.Join(',', c.Nodes),
         NodeDownCommand c => c.Node,
         NodeUpCommand c => $"{c.Node} life {c.Life}",
-        NodeDrainingCommand c => $"{c.Node} {c.IsDraining}",
+        NodeDrainingCommand c => $"{c.Node} {c.IsDraining} {c.IsVacating}",
         HoldersChangedCommand c => $"{string.Join(',', c.Ids)} {c.Holder} {c.Added}",
         AttemptEndedCommand c => $"{c.Id} attempt {c.Attempt}: {string.Join(',', c.Results.Select(r => $"{r.Recipient} {r.Outcome}"))}",
         _ => "",

@@ -43,7 +43,10 @@ public sealed record NodeUpCommand(string Node, long Incarnation, long Life) : Q
 /// A node is to be given no messages any more, or may be again. Draining moves its messages to other holders that are up,
 /// those with open attempts when these have ended; it keeps what no other holder can take. Not refused on repetition.
 /// </summary>
-public sealed record NodeDrainingCommand(string Node, bool IsDraining) : QueueCommand;
+/// <param name="Node">Its name; refused if it is no member.</param>
+/// <param name="IsDraining">Whether it drains.</param>
+/// <param name="IsVacating">Its copies count as missing from now on, so that others are made; until it drains no more.</param>
+public sealed record NodeDrainingCommand(string Node, bool IsDraining, bool IsVacating = false) : QueueCommand;
 
 /// <summary>
 /// A disk has, or has no more, a copy of these messages. Ids that are not in the queue are skipped, so that it can be

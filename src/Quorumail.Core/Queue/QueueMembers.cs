@@ -33,6 +33,12 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
     public int CopiesOf(IReadOnlyList<BodyHolder> holders) => View(holders).Copies;
 
     /// <summary>
+    /// Whether there should be more copies: fewer than <see cref="MinCopies"/>, as far as there are members for them, are on
+    /// disks that are not to be vacated.
+    /// </summary>
+    public bool HasTooFewCopies(IReadOnlyList<BodyHolder> holders) => View(holders).IsTooFew;
+
+    /// <summary>
     /// The node that is to own the message from now on; null if its owner stays, because it can deliver or because nobody
     /// else can. Of the holders that are up and not draining one is chosen by the message's id, which spreads evenly.
     /// </summary>
@@ -42,13 +48,17 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
     {
         var up = new List<QueueNode>(Nodes.Count);
         var copies = 0;
+        var staying = 0;
+        var places = 0;
         foreach (var node in Nodes)
         {
+            places += node.IsVacating ? 0 : 1;
             for (var i = 0; i < holders.Count; i++)
             {
                 if (holders[i].Incarnation == node.Incarnation && string.Equals(holders[i].Node, node.Name, StringComparison.Ordinal))
                 {
                     copies++;
+                    staying += node.IsVacating ? 0 : 1;
                     if (!node.IsDown)
                     {
                         up.Add(node);
@@ -59,7 +69,7 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
             }
         }
 
-        return new HolderView([.. up], copies);
+        return new HolderView([.. up], copies, staying < Math.Min(MinCopies, places));
     }
 
     internal string? Place(QueuedMessage message, HolderView view)

@@ -6,7 +6,8 @@ namespace Quorumail.Core.Queue;
 /// <param name="Life">Its present process: rises with each start of the node; 0 while none is known.</param>
 /// <param name="IsDown">The leader has lost it: it owns nothing that another node could deliver.</param>
 /// <param name="IsDraining">It is to be given no more messages.</param>
-public sealed record QueueNode(string Name, long Incarnation, long Life, bool IsDown, bool IsDraining)
+/// <param name="IsVacating">It may not come back: the others are to have enough copies without its disk. Only while it drains.</param>
+public sealed record QueueNode(string Name, long Incarnation, long Life, bool IsDown, bool IsDraining, bool IsVacating = false)
 {
     /// <summary>Decides, with a message's id, which of its holders becomes its owner. The same on every node and in every version.</summary>
     internal ulong Seed { get; } = Hash(Name);

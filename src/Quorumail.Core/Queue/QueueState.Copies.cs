@@ -11,7 +11,7 @@ public sealed partial class QueueState
     public CopyCounts Copies => _copies;
 
     /// <summary>
-    /// Messages with fewer copies on members' disks than <see cref="QueueMembers.MinCopies"/>, oldest first. A copy on the
+    /// Messages with too few copies (<see cref="QueueMembers.HasTooFewCopies"/>), oldest first. A copy on the
     /// disk of a member that is down counts. Looks at all messages unless there is none such.
     /// </summary>
     /// <param name="after">Only ids after this one; null: from the first.</param>
@@ -26,7 +26,7 @@ public sealed partial class QueueState
         var oldest = new OldestMessages(limit);
         foreach (var message in _messages.Values)
         {
-            if (!(message.Id <= after) && members.CopiesOf(message.Holders) < members.MinCopies)
+            if (!(message.Id <= after) && ViewOf(message.Holders, members).IsTooFew)
             {
                 oldest.Add(message);
             }
@@ -66,12 +66,21 @@ public sealed partial class QueueState
     {
         if (_members is { } members)
         {
-            CountCopies(message, ViewOf(message.Holders, members), members, sign);
+            CountCopies(message, ViewOf(message.Holders, members), sign);
         }
     }
 
-    private void CountCopies(QueuedMessage message, HolderView view, QueueMembers members, int sign) => _copies = new CopyCounts(
-        _copies.TooFew + (view.Copies < members.MinCopies ? sign : 0),
+    private void CountAllCopies(QueueMembers members)
+    {
+        _copies = default;
+        foreach (var message in _messages.Values)
+        {
+            CountCopies(message, ViewOf(message.Holders, members), +1);
+        }
+    }
+
+    private void CountCopies(QueuedMessage message, HolderView view, int sign) => _copies = new CopyCounts(
+        _copies.TooFew + (view.IsTooFew ? sign : 0),
         _copies.None + (view.Copies == 0 ? sign : 0),
         _copies.WithoutOwner + (view.IndexOf(message.Owner) < 0 ? sign : 0));
 }

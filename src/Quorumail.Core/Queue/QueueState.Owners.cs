@@ -93,7 +93,8 @@ public sealed partial class QueueState
             return ApplyStatus.Conflict;
         }
 
-        var next = node with { IsDown = false, Life = command.Life, IsDraining = node.IsDraining && command.Life == node.Life };
+        var isSameLife = command.Life == node.Life;
+        var next = node with { IsDown = false, Life = command.Life, IsDraining = node.IsDraining && isSameLife, IsVacating = node.IsVacating && isSameLife };
         ChangeMembers(_members!.With(next), [node.Name], stamp, changes);
         return ApplyStatus.Accepted;
     }
@@ -105,9 +106,18 @@ public sealed partial class QueueState
             return ApplyStatus.NotFound;
         }
 
-        if (node.IsDraining != command.IsDraining)
+        var next = node with { IsDraining = command.IsDraining, IsVacating = command.IsDraining && (command.IsVacating || node.IsVacating) };
+        if (next.IsDraining != node.IsDraining)
         {
-            ChangeMembers(_members.With(node with { IsDraining = command.IsDraining }), [], stamp, changes);
+            ChangeMembers(_members.With(next), [], stamp, changes);
+        }
+        else if (next.IsVacating != node.IsVacating)
+        {
+            // No owner changes, so no epoch does; only what is missing.
+            _members = _members.With(next);
+            _views.Clear();
+            changes.MembersChanged = true;
+            CountAllCopies(_members);
         }
 
         return ApplyStatus.Accepted;
@@ -193,7 +203,7 @@ public sealed partial class QueueState
                 changes.Moved.Add(new OwnerMove(message, from));
             }
 
-            CountCopies(message, view, members, +1);
+            CountCopies(message, view, +1);
         }
 
         return any;

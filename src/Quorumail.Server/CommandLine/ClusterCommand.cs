@@ -23,7 +23,7 @@ internal sealed class ClusterCommand(CommonOptions common)
             Act("elect", "Let this node stand for election.", HttpMethod.Post, "election"),
             Transfer(),
             Join(),
-            Act("leave", "Take this node out of the cluster.", HttpMethod.Post, "leave"),
+            Leave(),
             Remove(),
             new RecoverCommand(common, _json).Create(),
         };
@@ -77,13 +77,54 @@ internal sealed class ClusterCommand(CommonOptions common)
         return command;
     }
 
+    private Command Leave()
+    {
+        var force = ForceOption();
+        var timeout = DrainWait.TimeoutOption();
+        var command = new Command("leave", "Take this node out of the cluster, when nothing depends on it any more.") { force, timeout };
+        command.SetAction((parsed, token) => PartAsync(parsed, null, HttpMethod.Post, "leave", parsed.GetValue(force), parsed.GetValue(timeout)!, token));
+        return command;
+    }
+
     private Command Remove()
     {
         var node = new Argument<string>("node") { Description = "its name" };
-        var command = new Command("remove", "Take a node out of the cluster; one that is gone for good, for example.") { node };
-        command.SetAction((parsed, token) => SendAsync(
-            parsed, HttpMethod.Delete, $"nodes/{Uri.EscapeDataString(parsed.GetValue(node)!)}", null, ClusterReport.WriteStatus, token));
+        var force = ForceOption();
+        var timeout = DrainWait.TimeoutOption();
+        var command = new Command("remove", "Take a node out of the cluster, when nothing depends on it any more; one that is gone for good, for example.")
+        {
+            node, force, timeout,
+        };
+        command.SetAction((parsed, token) =>
+        {
+            var name = parsed.GetValue(node)!;
+            return PartAsync(parsed, name, HttpMethod.Delete, $"nodes/{Uri.EscapeDataString(name)}", parsed.GetValue(force), parsed.GetValue(timeout)!, token);
+        });
         return command;
+    }
+
+    private static Option<bool> ForceOption() =>
+        new("--force") { Description = "don't wait; what is on no other disk is lost" };
+
+    private async Task<int> PartAsync(
+        ParseResult parsed, string? node, HttpMethod method, string path, bool force, string timeout, CancellationToken token)
+    {
+        if (ClientOf(parsed) is not { } client)
+        {
+            return ExitCode.BadConfiguration;
+        }
+
+        if (!DrainWait.TryReadTimeout(timeout, out var limit))
+        {
+            return ExitCode.BadConfiguration;
+        }
+
+        DrainWait wait = new(client, node, parsed.GetValue(_json));
+        var code = force ? await wait.TellLossAsync(token) : await wait.EndOfAsync(limit, token);
+        return code != ExitCode.Success
+            ? code
+            : await client.SendAsync(
+                method, Root + path + (force ? "?force=true" : ""), null, parsed.GetValue(_json) ? Report.WriteJson : ClusterReport.WriteStatus, token);
     }
 
     private Command State()

@@ -15,8 +15,11 @@ internal static class ExitCode
     /// <summary>No server answered, or it refused.</summary>
     public const int NoAnswer = 3;
 
-    /// <summary><c>torture</c>: a promise was broken, or the run does not show that it was kept.</summary>
-    public const int PromiseBroken = 4;
+    /// <summary>
+    /// The command ran, and what it is for is not so: a promise was broken under <c>torture</c>, or something depends still on a node that was asked to
+    /// drain.
+    /// </summary>
+    public const int NotDone = 4;
 
     /// <summary>A second signal ended the process before it had stopped in order.</summary>
     public const int Interrupted = 130;

@@ -17,6 +17,7 @@ internal static class SmtpServerCommand
         root.Subcommands.Add(ConfigCommand(common));
         root.Subcommands.Add(new QueueCommand(common).Create());
         root.Subcommands.Add(new ClusterCommand(common).Create());
+        root.Subcommands.Add(new DrainCommand(common).Create());
         root.Subcommands.Add(LogCommand.Create(common));
         root.Subcommands.Add(DemoCommand.Create());
         root.Subcommands.Add(new TortureCommand(common).Create());

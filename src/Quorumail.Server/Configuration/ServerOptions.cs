@@ -57,11 +57,11 @@ public sealed record ServerOptions
     [ConfigKey(Minimum = 0.1, Maximum = 45)]
     public TimeSpan CommitTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Without a majority of the cluster new sessions are told 421 for so long; then the listeners close until there is one. Default 10 s.</summary>
+    /// <summary>Without a majority of the cluster, and while this node drains, new sessions are told 421 for so long; then the listeners close until that is over. Default 10 s.</summary>
     [ConfigKey(Minimum = 0, Maximum = 3600)]
     public TimeSpan RefuseGrace { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Time for what is in flight when the server is told to stop. Default 20 s: Kubernetes kills after 30 s.</summary>
+    /// <summary>Time for what is in flight when the server is told to stop, and for sessions when it drains. Default 20 s: Kubernetes kills after 30 s.</summary>
     [ConfigKey(Minimum = 0, Maximum = 3600)]
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(20);
 

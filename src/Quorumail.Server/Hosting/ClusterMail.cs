@@ -20,17 +20,21 @@ internal sealed partial class ClusterMail : IAsyncDisposable
     private readonly CopyKeeper _copies;
     private readonly ILogger _log;
 
-    private ClusterMail(ClusterManager manager, BodyService bodies, MailQueue queue, LeaderDuties duties, CopyKeeper copies, ILogger log)
+    private ClusterMail(ClusterManager manager, BodyService bodies, MailQueue queue, LeaderDuties duties, CopyKeeper copies, NodeDrain drain, ILogger log)
     {
         _log = log;
         Manager = manager;
         _copies = copies;
+        Drain = drain;
         _bodies = bodies;
         Queue = queue;
         _duties = duties;
     }
 
     public ClusterManager Manager { get; }
+
+    /// <summary>Has nodes give up what depends on them.</summary>
+    public NodeDrain Drain { get; }
 
     /// <summary>The queue; <see cref="BeginAsync"/> comes first.</summary>
     public MailQueue Queue { get; }
@@ -62,7 +66,7 @@ internal sealed partial class ClusterMail : IAsyncDisposable
                     FeatureLevel = NodeLimits.FeatureLevel,
                     Journal = disk.Database.Journal,
                     Service = bodies,
-                    Load = new ServerLoad(options, disk.Database.Health),
+                    Load = new ServerLoad(options, disk.Database.Health, () => state.IsDraining),
                 },
                 loggers,
                 time);
@@ -72,7 +76,8 @@ internal sealed partial class ClusterMail : IAsyncDisposable
             MailQueue queue = new(disk, manager.Log, () => CloseAsync(running), nodeId, () => running.Node!.Incarnation, queueOptions, time, loggers);
             LeaderDuties duties = new(manager, queue, state, options.Cluster, time, loggers.CreateLogger("cluster"));
             CopyKeeper copies = new(queue, state, replicas!, peers, time, log);
-            return new ClusterMail(manager, bodies, queue, duties, copies, log);
+            NodeDrain drain = new(manager, queue, state, time, loggers.CreateLogger("cluster"));
+            return new ClusterMail(manager, bodies, queue, duties, copies, drain, log);
         }
         catch (Exception exception) when (ClusterSetup.IsStartProblem(exception) || exception is StorageException)
         {
@@ -103,6 +108,7 @@ internal sealed partial class ClusterMail : IAsyncDisposable
         await Queue.BeginAsync(Manager.Node!.Life, token);
         _bodies.Start(Queue.AbandonAsync);
         _copies.Start();
+        Drain.Start();
     }
 
     /// <summary>
@@ -137,6 +143,7 @@ internal sealed partial class ClusterMail : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await Drain.DisposeAsync();
         await _copies.DisposeAsync();
         await _duties.DisposeAsync();
         await _bodies.DisposeAsync();

@@ -150,7 +150,7 @@ internal sealed partial class MailServer : IAsyncDisposable
         _queue = cluster.Queue;
         _ = ReportFailureAsync(cluster.Manager.Failed);
         Open(_queue);
-        _status.Open(new ManagedClusterView(cluster.Manager));
+        _status.Open(new ManagedClusterView(cluster.Manager, cluster.Drain));
         _status.SetPhase(null);
         _serving = JoinAndServeAsync(cluster, directory, _stop.Token);
     }
@@ -216,6 +216,7 @@ internal sealed partial class MailServer : IAsyncDisposable
                 Owned = () => queue.OwnedCount,
             },
             () => queue.IsReady ? null : "the log can't commit",
+            () => queue.IsDraining ? "this node drains: it takes no mail" : null,
             () => queue.Health.Reason,
             () => _smtp is null ? "SMTP is not open yet" : null);
     }

@@ -6,7 +6,10 @@ using Quorumail.Server.Storage;
 namespace Quorumail.Server.Hosting;
 
 /// <summary>What a server's heartbeats say of it.</summary>
-internal sealed class ServerLoad(QuorumailOptions options, StorageHealth health) : INodeLoad
+/// <param name="options">The configuration.</param>
+/// <param name="health">Of the disk.</param>
+/// <param name="isDraining">Whether this node drains.</param>
+internal sealed class ServerLoad(QuorumailOptions options, StorageHealth health, Func<bool> isDraining) : INodeLoad
 {
     public string Version => "v" + ServerStatus.Version;
 
@@ -14,7 +17,8 @@ internal sealed class ServerLoad(QuorumailOptions options, StorageHealth health)
 
     public long MessagesProcessed => (long)Metrics.MessagesReceived.Value;
 
-    public string? Warning => health.AcceptsMail || health.Failure is not null ? null
+    public string? Warning => isDraining() ? "it drains"
+        : health.AcceptsMail || health.Failure is not null ? null
         : $"less than [storage] min_free ({options.Storage.MinFree >> 20} MiB) is free on the disk";
 
     public string? Fault => health.Failure?.Message;

@@ -31,13 +31,25 @@ internal sealed class ClusterEndpoints(ServerStatus status)
             cluster.TransferAsync(Query(context, "target"), token)));
         application.MapPost("/api/cluster/join", Action((cluster, context, token) =>
             cluster.JoinAsync(Query(context, "address") ?? throw new FormatException("?address=host:port is needed"), token)));
-        application.MapPost("/api/cluster/leave", Action((cluster, _, token) => cluster.LeaveAsync(token)));
+        application.MapPost("/api/cluster/leave", Action((cluster, context, token) => cluster.LeaveAsync(IsForced(context), token)));
         application.MapDelete("/api/cluster/nodes/{id}", Action((cluster, context, token) =>
-            cluster.RemoveAsync((string)context.Request.RouteValues["id"]!, token)));
+            cluster.RemoveAsync((string)context.Request.RouteValues["id"]!, IsForced(context), token)));
+        application.MapGet("/api/cluster/drain", Action((_, _, _) => Task.CompletedTask, DrainAsync));
+        application.MapPost("/api/cluster/drain", Action((cluster, context, token) => cluster.DrainAsync(NodeOf(context, cluster), token), DrainAsync));
+        application.MapDelete("/api/cluster/drain", Action((cluster, context, token) => cluster.CancelDrainAsync(NodeOf(context, cluster), token), DrainAsync));
     }
 
     private static string? Query(HttpContext context, string name) =>
         context.Request.Query[name].ToString() is { Length: > 0 } text ? text : null;
+
+    private static string NodeOf(HttpContext context, IClusterView cluster) => Query(context, "node") ?? cluster.LocalNode.Id;
+
+    private static bool IsForced(HttpContext context) => Query(context, "force") switch
+    {
+        null or "false" => false,
+        "true" => true,
+        _ => throw new FormatException("force must be true or false"),
+    };
 
     private Task WithClusterAsync(HttpContext context, Func<HttpContext, IClusterView, Task> answer) =>
         status.Cluster is { } cluster
@@ -45,7 +57,8 @@ internal sealed class ClusterEndpoints(ServerStatus status)
             : HttpServer.WriteErrorAsync(context, StatusCodes.Status503ServiceUnavailable, "the cluster is not known yet");
 
     // What an operator asks for either is done when it is answered, or the answer says why not.
-    private RequestDelegate Action(Func<IClusterView, HttpContext, CancellationToken, Task> act) => context =>
+    private RequestDelegate Action(
+        Func<IClusterView, HttpContext, CancellationToken, Task> act, Func<HttpContext, IClusterView, Task>? answer = null) => context =>
         WithClusterAsync(context, async (_, cluster) =>
         {
             using var bound = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
@@ -53,16 +66,15 @@ internal sealed class ClusterEndpoints(ServerStatus status)
             try
             {
                 await act(cluster, context, bound.Token);
+                await (answer ?? StatusAsync)(context, cluster);
             }
             catch (Exception fault) when (fault is ArgumentException or FormatException)
             {
                 await HttpServer.WriteErrorAsync(context, StatusCodes.Status400BadRequest, fault.Message);
-                return;
             }
             catch (KeyNotFoundException unknown)
             {
                 await HttpServer.WriteErrorAsync(context, StatusCodes.Status404NotFound, unknown.Message);
-                return;
             }
             catch (Exception refusal) when (refusal is InvalidOperationException or IOException or TimeoutException)
             {
@@ -70,17 +82,33 @@ internal sealed class ClusterEndpoints(ServerStatus status)
                     context,
                     cluster.HasQuorum ? StatusCodes.Status409Conflict : StatusCodes.Status503ServiceUnavailable,
                     refusal.Message);
-                return;
             }
             catch (OperationCanceledException) when (!context.RequestAborted.IsCancellationRequested)
             {
                 await HttpServer.WriteErrorAsync(
                     context, StatusCodes.Status503ServiceUnavailable, $"not done within {ActionTimeout.TotalSeconds} s; it may happen still");
-                return;
             }
-
-            await StatusAsync(context, cluster);
         });
+
+    private static Task DrainAsync(HttpContext context, IClusterView cluster)
+    {
+        var progress = cluster.LookAtDrain(NodeOf(context, cluster));
+        return HttpServer.WriteJsonAsync(context, new
+        {
+            node = progress.Node,
+            draining = progress.IsDraining,
+            done = progress.IsDone,
+            leads = progress.Leads,
+            sessions = progress.Sessions,
+            owned = progress.Owned,
+            held = progress.Disk.Held,
+            copies_missing = progress.Disk.TooFew,
+            only_copy = progress.Disk.Only,
+            wanted_copies = progress.WantedCopies,
+            waits_for = progress.WaitsFor,
+            stuck = progress.Stuck,
+        });
+    }
 
     private static Task StatusAsync(HttpContext context, IClusterView cluster)
     {

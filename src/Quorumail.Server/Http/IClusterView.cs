@@ -60,11 +60,26 @@ internal interface IClusterView
     /// <summary>Adds a node that listens at this address.</summary>
     Task JoinAsync(string address, CancellationToken token);
 
-    /// <summary>Takes this node out of the cluster.</summary>
-    Task LeaveAsync(CancellationToken token);
+    /// <summary>Takes this node out of the cluster, when nothing in the queue depends on it any more.</summary>
+    /// <param name="force">Without waiting for that.</param>
+    /// <param name="token">Ends the waiting.</param>
+    Task LeaveAsync(bool force, CancellationToken token);
 
-    /// <summary>Takes a node out of the cluster.</summary>
-    Task RemoveAsync(string nodeId, CancellationToken token);
+    /// <summary>Takes a node out of the cluster, when nothing in the queue depends on it any more.</summary>
+    /// <param name="nodeId">Its name.</param>
+    /// <param name="force">Without waiting for that.</param>
+    /// <param name="token">Ends the waiting.</param>
+    Task RemoveAsync(string nodeId, bool force, CancellationToken token);
+
+    /// <summary>Has a node drain: it takes no mail any more and gives up what depends on it. Returns when that has begun.</summary>
+    Task DrainAsync(string nodeId, CancellationToken token);
+
+    /// <summary>Has a node take mail again.</summary>
+    Task CancelDrainAsync(string nodeId, CancellationToken token);
+
+    /// <summary>What depends on a node still.</summary>
+    /// <exception cref="KeyNotFoundException">There is no such node.</exception>
+    DrainProgress LookAtDrain(string nodeId);
 }
 
 /// <summary>Something that happened in the cluster.</summary>

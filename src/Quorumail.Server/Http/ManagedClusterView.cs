@@ -1,11 +1,14 @@
 using System.Text.RegularExpressions;
 using Quorumail.Cluster;
 using Quorumail.Cluster.State;
+using Quorumail.Server.Replication;
 
 namespace Quorumail.Server.Http;
 
 /// <summary>A node of a cluster, as the administration interface sees it.</summary>
-internal sealed partial class ManagedClusterView(ClusterManager manager) : IClusterView
+/// <param name="manager">The node.</param>
+/// <param name="drain">Knows what of the queue depends on a node; null if there is no queue.</param>
+internal sealed partial class ManagedClusterView(ClusterManager manager, NodeDrain? drain = null) : IClusterView
 {
     public bool IsCluster => true;
 
@@ -46,9 +49,28 @@ internal sealed partial class ManagedClusterView(ClusterManager manager) : IClus
 
     public Task JoinAsync(string address, CancellationToken token) => manager.JoinAsync(address, token);
 
-    public Task LeaveAsync(CancellationToken token) => manager.LeaveAsync(token);
+    public async Task LeaveAsync(bool force, CancellationToken token)
+    {
+        await PartAsync(manager.NodeId, force, token);
+        await manager.LeaveAsync(token);
+    }
 
-    public Task RemoveAsync(string nodeId, CancellationToken token) => manager.RemoveAsync(nodeId, token);
+    public async Task RemoveAsync(string nodeId, bool force, CancellationToken token)
+    {
+        await PartAsync(nodeId, force, token);
+        await manager.RemoveAsync(nodeId, token);
+    }
+
+    public Task DrainAsync(string nodeId, CancellationToken token) => Drain.BeginAsync(nodeId, token);
+
+    public Task CancelDrainAsync(string nodeId, CancellationToken token) => Drain.CancelAsync(nodeId, token);
+
+    public DrainProgress LookAtDrain(string nodeId) => Drain.Look(nodeId);
+
+    private NodeDrain Drain => drain ?? throw new InvalidOperationException("this node has no queue");
+
+    private Task PartAsync(string nodeId, bool force, CancellationToken token) =>
+        drain is null ? Task.CompletedTask : drain.PartAsync(nodeId, force, token);
 
     private static string SnakeCase(string name) => WordStart().Replace(name, "_").ToLowerInvariant();
 

@@ -76,9 +76,15 @@ internal sealed class StandaloneView(string nodeId, ServerStatus status, TimePro
 
     public Task JoinAsync(string address, CancellationToken token) => RefuseAsync();
 
-    public Task LeaveAsync(CancellationToken token) => RefuseAsync();
+    public Task LeaveAsync(bool force, CancellationToken token) => RefuseAsync();
 
-    public Task RemoveAsync(string nodeId, CancellationToken token) => RefuseAsync();
+    public Task RemoveAsync(string nodeId, bool force, CancellationToken token) => RefuseAsync();
+
+    public Task DrainAsync(string nodeId, CancellationToken token) => RefuseAsync();
+
+    public Task CancelDrainAsync(string nodeId, CancellationToken token) => RefuseAsync();
+
+    public DrainProgress LookAtDrain(string nodeId) => throw new InvalidOperationException(Alone);
 
     private double CpuPercent()
     {

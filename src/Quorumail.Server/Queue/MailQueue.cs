@@ -117,6 +117,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>The log's current term.</summary>
     public long Term => _log.Term;
 
+    /// <summary>Whether this node drains: it takes no mail, and its messages go to the others.</summary>
+    public bool IsDraining => _state.IsDraining;
+
     /// <summary>Whether proposals can commit now.</summary>
     public bool IsReady => _log.IsReady && !Failed.IsCompleted;
 

@@ -39,6 +39,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     private bool _isDirty;
     private bool _isWriteQueued;
     private bool _publishes;
+    private volatile bool _isDraining;
 
     /// <summary>Reads the queue back from the database.</summary>
     /// <exception cref="StorageException">Damaged, or a later version wrote it.</exception>
@@ -81,6 +82,13 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             }
         }
     }
+
+    /// <summary>Whether this node is to take no mail and own no messages.</summary>
+    public bool IsDraining => _isDraining;
+
+    /// <summary>What of the queue depends on a member's disk. Looks through all messages.</summary>
+    public DiskDependence DependenceOn(string node) =>
+        Members is { } members ? DiskDependence.Of(AllMessages(), members, node) : default;
 
     /// <summary>How many messages want copies or an owner.</summary>
     public CopyCounts Copies
@@ -356,6 +364,11 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             : QueueAnswer.Encode(status);
         if (!_changes.IsEmpty)
         {
+            if (_changes.MembersChanged)
+            {
+                LookAtOwnNode();
+            }
+
             _pending.Add(_changes, subject, command is not (EnqueueCommand or AttemptEndedCommand), _state);
             if (_publishes)
             {
@@ -376,6 +389,10 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
 
         return answer;
     }
+
+    // Who is no member any more takes no mail either.
+    private void LookAtOwnNode() =>
+        _isDraining = NodeId is { } self && _state.Members is { } members && members.Find(self) is not { IsDraining: false };
 
     private void PublishMoves()
     {
@@ -470,6 +487,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             _pending.Clear();
             _state = next;
             Limits.Replace(limits);
+            LookAtOwnNode();
             Interlocked.Exchange(ref _appliedIndex, index);
             Interlocked.Exchange(ref _idFloor, next.IdFloor);
             _records.SwitchToNext(batch, index);

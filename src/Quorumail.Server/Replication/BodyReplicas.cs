@@ -25,7 +25,15 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
     public BodyCopies Begin(QueueId id)
     {
         var needed = (members()?.MinCopies ?? 1) - 1;
-        return needed == 0 ? new BodyCopies(id, [], 0) : new BodyCopies(id, [.. Candidates(id).Take(needed + 1)], needed);
+        if (needed == 0)
+        {
+            return new BodyCopies(id, [], 0);
+        }
+
+        // A disk that may go is not one more, but better than none.
+        PeerCopier[] copiers = [.. Candidates(id, isDraining: false).Take(needed + 1)];
+        return new BodyCopies(
+            id, copiers.Length >= needed ? copiers : [.. copiers, .. Candidates(id, isDraining: true).Take(needed - copiers.Length)], needed);
     }
 
     /// <summary>
@@ -50,7 +58,7 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
         while (true)
         {
             var minCopies = members()?.MinCopies ?? 1;
-            foreach (var copier in Candidates(copies.Id))
+            foreach (var copier in Candidates(copies.Id, isDraining: false).Concat(Candidates(copies.Id, isDraining: true)))
             {
                 if (holders.Count < minCopies && !holders.Contains(BodyCopies.HolderOf(copier.Peer)) && await CopyAsync(copies.Id, copier.Peer, token))
                 {
@@ -130,11 +138,11 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
     }
 
     // Members that can be reached, the one that the body belongs to most first.
-    private IEnumerable<PeerCopier> Candidates(QueueId id)
+    private IEnumerable<PeerCopier> Candidates(QueueId id, bool isDraining)
     {
         var reachable = peers.Reachable;
         return (members()?.Order(id) ?? [])
-            .Where(node => !node.IsDraining && !string.Equals(node.Name, Self.Node, StringComparison.Ordinal))
+            .Where(node => node.IsDraining == isDraining && !string.Equals(node.Name, Self.Node, StringComparison.Ordinal))
             .Select(node => new ClusterPeer(node.Name, (int)node.Incarnation))
             .Where(reachable.Contains)
             .Select(CopierOf);

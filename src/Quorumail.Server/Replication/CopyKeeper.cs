@@ -117,7 +117,7 @@ internal sealed partial class CopyKeeper : IAsyncDisposable
         foreach (var node in members.Order(message.Id))
         {
             BodyHolder holder = new(node.Name, node.Incarnation);
-            if (node.IsDown || message.Holders.Contains(holder))
+            if (node.IsDown || node.IsVacating || message.Holders.Contains(holder))
             {
                 continue;
             }

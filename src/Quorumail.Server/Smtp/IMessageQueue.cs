@@ -13,6 +13,9 @@ public interface IMessageQueue
     /// <summary>Whether a proposal can commit now.</summary>
     bool IsReady { get; }
 
+    /// <summary>Whether this node is to take no mail, although it could.</summary>
+    bool IsDraining { get; }
+
     /// <summary>A new queue id.</summary>
     QueueId NewId();
 

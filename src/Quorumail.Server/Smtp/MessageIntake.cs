@@ -34,6 +34,7 @@ public sealed partial class MessageIntake : IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _reporting;
     private long _notReadySince;
+    private long _drainingSince;
 
     /// <param name="bodies">Where bodies go.</param>
     /// <param name="health">Whether the disk takes mail.</param>
@@ -51,10 +52,27 @@ public sealed partial class MessageIntake : IAsyncDisposable
     }
 
     /// <summary>Why no message is taken now, or null.</summary>
-    public SmtpReply? Refusal => HasNoQuorum ? SmtpReplies.ShuttingDown : !_health.AcceptsMail ? SmtpReplies.StorageRefuses : null;
+    public SmtpReply? Refusal => IsRefusing ? SmtpReplies.ShuttingDown : !_health.AcceptsMail ? SmtpReplies.StorageRefuses : null;
 
-    /// <summary>Whether the log has not been able to commit for a while: new sessions are refused.</summary>
-    public bool HasNoQuorum => NoQuorumFor is not null;
+    /// <summary>Whether new sessions are refused: the log has not been able to commit for a while, or this node drains.</summary>
+    public bool IsRefusing => _queue.IsDraining || NoQuorumFor is not null;
+
+    /// <summary>How long this node has been draining; null if it isn't.</summary>
+    public TimeSpan? DrainingFor
+    {
+        get
+        {
+            if (!_queue.IsDraining)
+            {
+                Volatile.Write(ref _drainingSince, 0);
+                return null;
+            }
+
+            var now = _time.GetTimestamp();
+            var since = Interlocked.CompareExchange(ref _drainingSince, now, 0);
+            return since == 0 ? TimeSpan.Zero : _time.GetElapsedTime(since, now);
+        }
+    }
 
     /// <summary>How long new sessions have been refused because the log can't commit; null if they are not.</summary>
     public TimeSpan? NoQuorumFor

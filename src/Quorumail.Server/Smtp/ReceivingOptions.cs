@@ -27,8 +27,11 @@ public sealed record ReceivingOptions
     /// <summary>Pause before a failed authentication is answered. Default 1 s (ours).</summary>
     public TimeSpan AuthenticationPause { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>New sessions are told 421 for so long while there is no majority; then the listeners close until there is one.</summary>
+    /// <summary>New sessions are told 421 for so long while there is no majority, or this node drains; then the listeners close until that is over.</summary>
     public TimeSpan RefuseGrace { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Time for running sessions to end when this node drains; then they are cut off. Default 20 s, as when it stops.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
     /// <summary>Connections in all; further ones get 421 4.7.0. Default 10 000 (ours).</summary>
     public int ConnectionsMax { get; init; } = 10_000;

@@ -85,7 +85,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 return;
             }
 
-            if (_services.Connections.IsDraining || _services.Intake.HasNoQuorum)
+            if (_services.Connections.IsDraining || _services.Intake.IsRefusing)
             {
                 await RefuseAsync(SmtpReplies.ShuttingDown);
                 return;
@@ -119,7 +119,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     /// <summary>Lets time pass; from the connections' clock, once a second.</summary>
     public void Tick(long now)
     {
-        if (_services.Connections.IsDraining)
+        if (_services.Connections.IsDraining || _services.Intake.DrainingFor is not null)
         {
             Drain();
         }
@@ -144,7 +144,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         }
     }
 
-    /// <summary>The server stops: an idle session is told so.</summary>
+    /// <summary>The server stops or drains: an idle session is told so.</summary>
     public void Drain()
     {
         if (_clock.Wait == ConnectionWait.Command && !_clock.HasTransaction)
@@ -490,10 +490,15 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             return true;
         }
 
-        var (isThere, client) = await _wire.ReadProxyHeaderAsync();
-        if (!isThere)
+        var (status, client) = await _wire.ReadProxyHeaderAsync();
+        if (status != ProxyHeaderStatus.Complete)
         {
-            LogNoProxyHeader(_services.Logger, _client);
+            if (status == ProxyHeaderStatus.Invalid)
+            {
+                LogNoProxyHeader(_services.Logger, _client);
+            }
+
+            // Otherwise it was a probe, which only connects.
             return false;
         }
 

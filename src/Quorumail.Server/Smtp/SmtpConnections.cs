@@ -71,10 +71,16 @@ public sealed class SmtpConnections : IDisposable
         }
         catch (OperationCanceledException)
         {
-            foreach (var connection in Snapshot())
-            {
-                connection.Abort();
-            }
+            AbortAll();
+        }
+    }
+
+    /// <summary>Cuts off what is open.</summary>
+    public void AbortAll()
+    {
+        foreach (var connection in Snapshot())
+        {
+            connection.Abort();
         }
     }
 

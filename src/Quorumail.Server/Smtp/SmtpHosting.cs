@@ -61,6 +61,7 @@ public static class SmtpHosting
             TransactionTimeout = server.TransactionTimeout,
             CommitTimeout = server.CommitTimeout,
             RefuseGrace = server.RefuseGrace,
+            DrainTimeout = server.ShutdownTimeout,
             ConnectionsMax = server.MaxConnections,
             ConnectionsPerAddressMax = server.MaxConnectionsPerAddress,
             Trusted = new NetworkList(server.TrustedNetworks),

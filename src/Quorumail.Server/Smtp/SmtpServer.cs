@@ -14,7 +14,7 @@ public sealed partial class SmtpServer : IAsyncDisposable
 {
     private const int ReadBufferMax = 64 * 1024;
 
-    /// <summary>Between two looks at whether there is a majority.</summary>
+    /// <summary>Between two looks at whether there is a majority and this node does not drain.</summary>
     private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(250);
 
     private readonly WebApplication _application;
@@ -23,6 +23,7 @@ public sealed partial class SmtpServer : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _watching;
     private bool _isStopped;
+    private bool _isCutOff;
 
     private SmtpServer(WebApplication application, SmtpServices services, IReadOnlyList<(IPEndPoint, SmtpListener)> endPoints)
     {
@@ -33,7 +34,7 @@ public sealed partial class SmtpServer : IAsyncDisposable
         _watching = WatchAsync(_stop.Token);
     }
 
-    /// <summary>Whether nobody can connect because there has been no majority for a while.</summary>
+    /// <summary>Whether nobody can connect because for a while there has been no majority, or this node has been draining.</summary>
     public bool IsClosed => _gate.IsClosed;
 
     /// <summary>The listeners, in the order given, with their real ports.</summary>
@@ -109,7 +110,7 @@ public sealed partial class SmtpServer : IAsyncDisposable
         _services.Certificate?.Dispose();
     }
 
-    // Without a majority sessions are refused, and some time later the listeners close until there is one again.
+    // Without a majority, and while this node drains, sessions are refused, and some time later the listeners close until that is over.
     private async Task WatchAsync(CancellationToken token)
     {
         try
@@ -117,22 +118,36 @@ public sealed partial class SmtpServer : IAsyncDisposable
             using PeriodicTimer timer = new(LookInterval, _services.Time);
             while (await timer.WaitForNextTickAsync(token))
             {
-                var isRefusing = _services.Intake.NoQuorumFor is { } since && since > _services.Options.RefuseGrace;
-                if (isRefusing && !_gate.IsClosed)
+                var (noQuorum, draining) = (_services.Intake.NoQuorumFor, _services.Intake.DrainingFor);
+                if (!_gate.IsClosed && (noQuorum > _services.Options.RefuseGrace || draining > _services.Options.RefuseGrace))
                 {
-                    LogClosed(_services.Logger);
+                    LogClosed(_services.Logger, draining is null ? LogLevel.Warning : LogLevel.Information, draining is null ? "there is no majority of the cluster" : "this node drains");
                     await _gate.CloseAsync(token);
                 }
-                else if (_gate.IsClosed && _services.Intake.NoQuorumFor is null)
+                else if (_gate.IsClosed && !_services.Intake.IsRefusing)
                 {
                     await OpenAsync(token);
                 }
+
+                CutOff(draining > _services.Options.DrainTimeout);
             }
         }
         catch (OperationCanceledException)
         {
             // The server stops.
         }
+    }
+
+    // Once: what connects afterwards is refused at once.
+    private void CutOff(bool isDue)
+    {
+        if (isDue && !_isCutOff && _services.Connections.Count is > 0 and var count)
+        {
+            LogCutOff(_services.Logger, count);
+            _services.Connections.AbortAll();
+        }
+
+        _isCutOff = isDue;
     }
 
     private async Task OpenAsync(CancellationToken token)
@@ -158,10 +173,13 @@ public sealed partial class SmtpServer : IAsyncDisposable
         transport.WaitForDataBeforeAllocatingBuffer = false;
     }
 
-    [LoggerMessage(30, LogLevel.Warning, "there is no majority of the cluster: the SMTP listeners are closed until there is one")]
-    private static partial void LogClosed(ILogger log);
+    [LoggerMessage(EventId = 30, Message = "{reason}: the SMTP listeners are closed until that is over")]
+    private static partial void LogClosed(ILogger log, LogLevel level, string reason);
 
-    [LoggerMessage(31, LogLevel.Information, "there is a majority of the cluster again: the SMTP listeners are open")]
+    [LoggerMessage(33, LogLevel.Warning, "{count} SMTP sessions are cut off: the time to end them is over, and this node drains")]
+    private static partial void LogCutOff(ILogger log, int count);
+
+    [LoggerMessage(31, LogLevel.Information, "the SMTP listeners are open again")]
     private static partial void LogOpened(ILogger log);
 
     [LoggerMessage(32, LogLevel.Error, "an SMTP listener can't be opened again: {reason}; it is tried again")]

@@ -91,8 +91,8 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
         _output = PipeWriter.Create(_tls, new StreamPipeWriterOptions(leaveOpen: true));
     }
 
-    /// <summary>Reads the PROXY header that must come first.</summary>
-    public async ValueTask<(bool IsThere, IPEndPoint? Client)> ReadProxyHeaderAsync()
+    /// <summary>Reads the PROXY header that must come first; <see cref="ProxyHeaderStatus.NeedInput"/> if the other side hung up without a word.</summary>
+    public async ValueTask<(ProxyHeaderStatus Status, IPEndPoint? Client)> ReadProxyHeaderAsync()
     {
         while (true)
         {
@@ -100,9 +100,14 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
             var input = result.Buffer;
             var status = ProxyHeader.Read(ref input, out var client);
             _input.AdvanceTo(input.Start, status == ProxyHeaderStatus.Complete ? input.Start : input.End);
-            if (status != ProxyHeaderStatus.NeedInput || result.IsCompleted)
+            if (status != ProxyHeaderStatus.NeedInput)
             {
-                return (status == ProxyHeaderStatus.Complete, client);
+                return (status, client);
+            }
+
+            if (result.IsCompleted)
+            {
+                return (input.IsEmpty ? ProxyHeaderStatus.NeedInput : ProxyHeaderStatus.Invalid, null);
             }
         }
     }

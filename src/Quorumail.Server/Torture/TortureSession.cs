@@ -38,7 +38,7 @@ internal sealed class TortureSession(TorturePlan plan, TextWriter output, TextWr
             await tortured.StartAsync(stop.Token);
             var report = await new TortureRun(tortured, plan, log).RunAsync(stop.Token, abort.Token);
             await output.WriteLineAsync(json ? TortureJson.Render(report) : TortureText.Render(report).TrimEnd());
-            return report.IsGreen ? ExitCode.Success : ExitCode.PromiseBroken;
+            return report.IsGreen ? ExitCode.Success : ExitCode.NotDone;
         }
         catch (TortureException refused)
         {

@@ -176,6 +176,61 @@ public sealed class OwnershipTests
     }
 
     [Fact]
+    public void A_disk_that_is_to_be_vacated_counts_for_what_comes_and_not_for_what_is_kept()
+    {
+        Form();
+        Apply(Message(Id, "a", "b"));
+        Apply(new NodeDrainingCommand("a", true));
+        Assert.Equal(default, _state.Copies);
+        var marks = _state.Marks;
+        Assert.Equal(ApplyStatus.Accepted, Apply(new NodeDrainingCommand("a", true, true)));
+        Assert.Equal((new CopyCounts(1, 0, 0), marks), (_state.Copies, _state.Marks));
+        Assert.Equal(ApplyStatus.Accepted, Apply(Message(Of(2), "b", "a")));
+        Assert.Equal([Id, Of(2)], _state.MessagesWantingCopies(null, 10).Select(m => m.Id));
+        Apply(new HoldersChangedCommand([Id, Of(2)], new("c", 1), true));
+        Assert.Equal(default, _state.Copies);
+
+        // A stop says that it drains once more; what it was asked for before still holds.
+        Apply(new NodeDrainingCommand("a", true));
+        Assert.True(_state.Members!.Find("a")!.IsVacating);
+        Apply(Message(Of(3), "b", "a"));
+        Assert.Equal(1, _state.Copies.TooFew);
+        Apply(new NodeUpCommand("a", 1, 7));
+        Assert.Equal((default, new QueueNode("a", 1, 7, false, false)), (_state.Copies, _state.Members!.Find("a")));
+    }
+
+    [Fact]
+    public void Where_there_are_no_more_disks_fewer_copies_are_wanted()
+    {
+        Apply(new NodesChangedCommand([new("a", 1), new("b", 1)], 2, Wait));
+        Apply(Message(Id, "a", "b"));
+        Apply(new NodeDrainingCommand("a", true, true));
+        Assert.Equal(default, _state.Copies);
+        Apply(new HoldersChangedCommand([Id], new("b", 1), false));
+        Assert.Equal(1, _state.Copies.TooFew);
+    }
+
+    [Fact]
+    public void What_depends_on_a_disk_is_what_has_too_few_living_copies_elsewhere()
+    {
+        Form();
+        Apply(Message(Id, "a", "b"));
+        Apply(Message(Of(2), "b", "c"));
+        Apply(Message(Of(3), "a", "c", "b"));
+        Assert.Equal(new DiskDependence(2, 1, 0), On("a"));
+        Apply(new NodeDownCommand("c", 1));
+        Assert.Equal(new DiskDependence(2, 2, 0), On("a"));
+        Apply(new HoldersChangedCommand([Id], new("b", 1), false));
+        Assert.Equal(new DiskDependence(2, 2, 1), On("a"));
+        Assert.Equal(2, DiskDependence.WantedWithout(_state.Members!, "a"));
+        Apply(new NodeDrainingCommand("b", true, true));
+        Assert.Equal(1, DiskDependence.WantedWithout(_state.Members!, "a"));
+        Assert.Equal(default, On("d"));
+    }
+
+    private DiskDependence On(string node) => DiskDependence.Of(_state.Messages, _state.Members!, node);
+
+    [Fact]
     public void A_new_copy_gives_a_waiting_message_an_owner_and_counts_once()
     {
         Form();

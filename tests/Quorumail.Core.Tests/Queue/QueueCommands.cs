@@ -47,7 +47,7 @@ internal static class QueueCommands
             [new BodyHolder("a", 1), new BodyHolder("b", 1), new BodyHolder("c", 1)], 1, 25, version))),
         (4, Holder.Select(h => (QueueCommand)new NodeDownCommand(h.Node, h.Incarnation))),
         (4, Gen.Select(Holder, Gen.Long[0, 3]).Select((h, life) => (QueueCommand)new NodeUpCommand(h.Node, h.Incarnation, life))),
-        (2, Gen.Select(Of("a", "b", "d"), Gen.Bool).Select((node, draining) => (QueueCommand)new NodeDrainingCommand(node, draining))),
+        (2, Gen.Select(Of("a", "b", "d"), Gen.Bool, Gen.Bool).Select((node, draining, vacating) => (QueueCommand)new NodeDrainingCommand(node, draining, vacating))),
         (2, Gen.Select(Id.Array[0, 3], Holder, Gen.Bool).Select((ids, h, added) => (QueueCommand)new HoldersChangedCommand(ids, h, added))),
         (3, Gen.Select(Id, Epoch, Attempt, Index.Array[0, 2]).Select((id, e, a, r) => (QueueCommand)new AttemptGivenUpCommand(id, e, a, r))));
 

@@ -218,20 +218,8 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
         port = {sink.Port}
         """);
 
-    private async Task<ClusterServers> FormAsync(SmtpSink sink, string server = "")
-    {
-        ClusterServers servers = new(3, Lines(sink), $"{Trusting}\n{server}");
-        try
-        {
-            await servers.StartAllAsync(FormLimit, _token);
-            return servers;
-        }
-        catch
-        {
-            await servers.DisposeAsync();
-            throw;
-        }
-    }
+    private Task<ClusterServers> FormAsync(SmtpSink sink, string server = "") =>
+        ClusterServers.FormAsync(Lines(sink), $"{Trusting}\n{server}", FormLimit, _token);
 
     private static LoadClient[] Loads(ClusterServers servers, IEnumerable<int> nodes, long messages, string name = "m", int seed = 1) =>
         [.. nodes.Select(i => new LoadClient(new LoadPlan

@@ -21,11 +21,13 @@ internal sealed partial class ClusterServers : IAsyncDisposable
     /// <param name="count">How many.</param>
     /// <param name="lines">Lines of any other table than those that make the cluster, verbatim.</param>
     /// <param name="server">Lines of [server].</param>
-    public ClusterServers(int count, string lines = "", string server = "")
+    /// <param name="smtpPort">Where all take mail, each on a loopback address of its own (<see cref="SmtpHost"/>); null: on ports of their own.</param>
+    public ClusterServers(int count, string lines = "", string server = "", int? smtpPort = null)
     {
         for (var i = 0; i < count; i++)
         {
-            _nodes.Add(new Node(string.Create(CultureInfo.InvariantCulture, $"node{i + 1}"), FreePort.Take(), FreePort.Take(), FreePort.Take()));
+            _nodes.Add(new Node(
+                string.Create(CultureInfo.InvariantCulture, $"node{i + 1}"), FreePort.Take(), FreePort.Take(), smtpPort ?? FreePort.Take(), smtpPort is null ? "127.0.0.1" : SmtpHost(i)));
         }
 
         foreach (var node in _nodes)
@@ -33,7 +35,7 @@ internal sealed partial class ClusterServers : IAsyncDisposable
             var peers = string.Join(", ", _nodes.Select(peer => string.Create(CultureInfo.InvariantCulture, $"\"127.0.0.1:{peer.Port}\"")));
             File.WriteAllText(_directory[node.Name + ".toml"], string.Create(CultureInfo.InvariantCulture, $"""
                 [server]
-                host = "127.0.0.1"
+                host = "{node.SmtpHost}"
                 port = {node.SmtpPort}
                 hostname = "{node.Name}.example"
                 {server}
@@ -53,8 +55,27 @@ internal sealed partial class ClusterServers : IAsyncDisposable
         }
     }
 
+    /// <summary>Three that have formed a cluster.</summary>
+    public static async Task<ClusterServers> FormAsync(string lines, string server, TimeSpan limit, CancellationToken token)
+    {
+        ClusterServers servers = new(3, lines, server);
+        try
+        {
+            await servers.StartAllAsync(limit, token);
+            return servers;
+        }
+        catch
+        {
+            await servers.DisposeAsync();
+            throw;
+        }
+    }
+
     /// <summary>How many there are.</summary>
     public int Count => _nodes.Count;
+
+    /// <summary>The address of a node's own, where all have one port.</summary>
+    public static string SmtpHost(int index) => string.Create(CultureInfo.InvariantCulture, $"127.0.0.{index + 11}");
 
     /// <summary>Where one takes mail.</summary>
     public int SmtpPort(int index) => _nodes[index].SmtpPort;
@@ -286,7 +307,7 @@ internal sealed partial class ClusterServers : IAsyncDisposable
         }
     }
 
-    private sealed record Node(string Name, int Port, int HttpPort, int SmtpPort)
+    private sealed record Node(string Name, int Port, int HttpPort, int SmtpPort, string SmtpHost)
     {
         public ChildProcess? Child { get; set; }
     }

@@ -69,17 +69,61 @@ public sealed class ClusterCommandTests : IAsyncLifetime
     [Fact]
     public async Task What_an_operator_asks_for_is_done_or_the_reason_is_told()
     {
-        foreach (var call in (string[])["elect", "transfer node2", "transfer", "join node4:9000", "leave", "remove node3"])
+        foreach (var call in (string[])["elect", "transfer node2", "transfer", "join node4:9000", "leave", "remove node3", "leave --force", "remove node3 --force"])
         {
             Assert.Equal(0, (await RunAsync($"cluster {call}")).Code);
         }
 
-        Assert.Equal(["election", "transfer node2", "transfer anyone", "join node4:9000", "leave", "remove node3"], _cluster.Asked);
+        Assert.Equal(
+            [
+                "election", "transfer node2", "transfer anyone", "join node4:9000",
+                "drain node1", "leave", "drain node3", "remove node3", "leave by force", "remove node3 by force",
+            ],
+            _cluster.Asked);
         _cluster.Failure = new InvalidOperationException("a change is under way");
         var refused = await RunAsync("cluster leave");
         Assert.Equal(3, refused.Code);
         Assert.Contains("409: a change is under way", refused.Error, StringComparison.Ordinal);
         Assert.Equal(2, (await RunAsync("cluster remove")).Code);
+    }
+
+    [Fact]
+    public async Task Draining_shows_how_far_it_is_and_ends_when_nothing_depends_on_the_node()
+    {
+        _cluster.Drains.Clear();
+        _cluster.Drains.Enqueue(new("", true, "node1", 1, 120, new(200, 17, 2), 2, null));
+        _cluster.Drains.Enqueue(new("", true, "another", 0, 0, new(200, 1, 0), 2, null));
+        _cluster.Drains.Enqueue(new("", true, "another", 0, 0, new(200, 0, 0), 2, null));
+        var drained = await RunAsync("drain");
+        Assert.Equal((0, ""), (drained.Code, drained.Error));
+        Assert.Equal(
+            "node1 drains: it leads the cluster; 1 SMTP session is open; 120 messages are its to deliver; 17 messages have fewer than 2 copies on other living nodes\n"
+            + "node1 drains: 1 message has fewer than 2 copies on other living nodes\n"
+            + "Nothing depends on node1 any more: it can be stopped, or leave. It takes mail again after a start, or after drain --cancel.\n",
+            drained.Output);
+        Assert.Contains("\"done\": true", (await RunAsync("drain node2 --json")).Output, StringComparison.Ordinal);
+        Assert.Equal((0, "node1 takes mail and messages again.\n", ""), await RunAsync("drain --cancel"));
+        Assert.Equal(["drain node1", "drain node2", "cancel drain node1"], _cluster.Asked);
+        Assert.Equal(2, (await RunAsync("drain --timeout never")).Code);
+    }
+
+    [Fact]
+    public async Task Draining_that_can_not_come_to_its_end_says_what_is_left_and_nothing_leaves()
+    {
+        _cluster.Drains.Clear();
+        _cluster.Drains.Enqueue(new("", true, "another", 0, 0, new(200, 17, 2), 2, "node2 is down"));
+        foreach (var command in (string[])["drain", "cluster leave"])
+        {
+            var stuck = await RunAsync(command);
+            Assert.Equal(4, stuck.Code);
+            Assert.Contains("17 messages have fewer than 2 copies on other living nodes (node2 is down). It goes on draining. 2 messages are on no other disk.", stuck.Error, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(4, (await RunAsync("cluster remove node3 --timeout 1ms")).Code);
+        Assert.DoesNotContain("leave", _cluster.Asked);
+        var forced = await RunAsync("cluster leave --force");
+        Assert.Equal(0, forced.Code);
+        Assert.Contains("2 messages are on no other disk than that of node1 and are lost", forced.Error, StringComparison.Ordinal);
     }
 
     private Task<(int Code, string Output, string Error)> RunAsync(string arguments, string input = "") =>

@@ -180,6 +180,9 @@ public sealed class ApiDocumentTests : IAsyncLifetime
         yield return ("POST /api/cluster/transfer", "/api/cluster/transfer?target=node2");
         yield return ("POST /api/cluster/join", "/api/cluster/join?address=node4:9000");
         yield return ("POST /api/cluster/leave", "/api/cluster/leave");
+        yield return ("GET /api/cluster/drain", "/api/cluster/drain");
+        yield return ("POST /api/cluster/drain", "/api/cluster/drain?node=node2");
+        yield return ("DELETE /api/cluster/drain", "/api/cluster/drain");
         yield return ("PUT /api/cluster/state/{key}", "/api/cluster/state/a/b?ttl=1h");
         yield return ("GET /api/cluster/state/{key}", "/api/cluster/state/a/b");
         yield return ("GET /api/cluster/state", "/api/cluster/state?prefix=a");

@@ -97,8 +97,29 @@ public sealed class ClusterEndpointsTests : IAsyncLifetime
         await JsonAsync(HttpMethod.Post, "join?address=node4:9000");
         await JsonAsync(HttpMethod.Post, "leave");
         await JsonAsync(HttpMethod.Delete, "nodes/node3");
-        Assert.Equal(["election", "transfer node2", "transfer anyone", "join node4:9000", "leave", "remove node3"], _cluster.Asked);
+        await JsonAsync(HttpMethod.Post, "leave?force=true");
+        await JsonAsync(HttpMethod.Delete, "nodes/node3?force=true");
+        Assert.Equal(
+            ["election", "transfer node2", "transfer anyone", "join node4:9000", "leave", "remove node3", "leave by force", "remove node3 by force"], _cluster.Asked);
         await ErrorAsync(HttpMethod.Post, "join", HttpStatusCode.BadRequest);
+        await ErrorAsync(HttpMethod.Post, "leave?force=perhaps", HttpStatusCode.BadRequest);
+    }
+
+    [Fact]
+    public async Task A_node_that_drains_tells_what_depends_on_it()
+    {
+        _cluster.Drains.Clear();
+        _cluster.Drains.Enqueue(new("node1", true, "node1", 3, 120, new(200, 17, 2), 2, "node2 is down"));
+        _cluster.Drains.Enqueue(new("node1", true, "another", null, 0, new(200, 0, 0), 2, null));
+
+        var begun = await JsonAsync(HttpMethod.Post, "drain");
+        Assert.Equal(
+            """{"node":"node1","draining":true,"done":false,"leads":true,"sessions":3,"owned":120,"held":200,"copies_missing":17,"only_copy":2,"wanted_copies":2,"waits_for":["it leads the cluster","3 SMTP sessions are open","120 messages are its to deliver","17 messages have fewer than 2 copies on other living nodes"],"stuck":"node2 is down"}""",
+            begun.GetRawText());
+        Assert.True((await JsonAsync(HttpMethod.Get, "drain?node=node2")).GetProperty("done").GetBoolean());
+        await JsonAsync(HttpMethod.Delete, "drain?node=node2");
+        Assert.Equal(["drain node1", "cancel drain node2"], _cluster.Asked);
+        await ErrorAsync(HttpMethod.Get, "drain?node=node9", HttpStatusCode.NotFound);
     }
 
     [Fact]

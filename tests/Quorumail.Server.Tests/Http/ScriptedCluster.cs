@@ -64,9 +64,21 @@ internal sealed class ScriptedCluster : IClusterView
 
     public Task JoinAsync(string address, CancellationToken token) => Do($"join {address}");
 
-    public Task LeaveAsync(CancellationToken token) => Do("leave");
+    /// <summary>What depends on a node; each look takes the next, and the last again and again.</summary>
+    public Queue<DrainProgress> Drains { get; } = new([new("node1", true, "another", 0, 0, default, 2, null)]);
 
-    public Task RemoveAsync(string nodeId, CancellationToken token) => Do($"remove {nodeId}");
+    public Task LeaveAsync(bool force, CancellationToken token) => Do(force ? "leave by force" : "leave");
+
+    public Task RemoveAsync(string nodeId, bool force, CancellationToken token) => Do($"remove {nodeId}{(force ? " by force" : "")}");
+
+    public Task DrainAsync(string nodeId, CancellationToken token) => Do($"drain {nodeId}");
+
+    public Task CancelDrainAsync(string nodeId, CancellationToken token) => Do($"cancel drain {nodeId}");
+
+    public DrainProgress LookAtDrain(string nodeId) =>
+        (Drains.Count > 1 ? Drains.Dequeue() : Drains.Peek()) is { } progress && Nodes.Any(node => node.Id == nodeId)
+            ? progress with { Node = nodeId }
+            : throw new KeyNotFoundException($"no node {nodeId} in this cluster");
 
     private Task Do(string what)
     {

@@ -50,7 +50,7 @@ internal static class Generators
             (QueueCommand)new NodesChangedCommand(nodes, copies, wait, version)),
         Gen.Select(Text, Gen.Long, (node, incarnation) => (QueueCommand)new NodeDownCommand(node, incarnation)),
         Gen.Select(Text, Gen.Long, Gen.Long, (node, incarnation, life) => (QueueCommand)new NodeUpCommand(node, incarnation, life)),
-        Gen.Select(Text, Gen.Bool, (node, draining) => (QueueCommand)new NodeDrainingCommand(node, draining)),
+        Gen.Select(Text, Gen.Bool, Gen.Bool, (node, draining, vacating) => (QueueCommand)new NodeDrainingCommand(node, draining, vacating)),
         Gen.Select(Id.Array[0, 5], Holder, Gen.Bool, (ids, holder, added) =>
             (QueueCommand)new HoldersChangedCommand(ids, holder, added)),
         Gen.Select(Id, Gen.Long, Gen.Int, Gen.Int.Array[0, 5], (id, epoch, attempt, recipients) =>
@@ -76,8 +76,8 @@ internal static class Generators
 
     public static readonly Gen<QueueMembers> Members = Gen.Select(
         Gen.Long, Gen.Int, Gen.Long,
-        Gen.Select(Text, Gen.Long, Gen.Long, Gen.Bool, Gen.Bool, (name, incarnation, life, down, draining) =>
-            new QueueNode(name, incarnation, life, down, draining)).Array[0, 5],
+        Gen.Select(Text, Gen.Long, Gen.Long, Gen.Bool, Gen.Bool, Gen.Bool, (name, incarnation, life, down, draining, vacating) =>
+            new QueueNode(name, incarnation, life, down, draining, vacating)).Array[0, 5],
         (version, copies, wait, nodes) => new QueueMembers(version, copies, wait, nodes));
 
     public static readonly Gen<QueuedMessage> Message = Gen.Select(

@@ -40,7 +40,7 @@ public sealed class ReplicatedQueueTests
             [new BodyHolder("n1", 1), new BodyHolder("n2", 1), new BodyHolder("n3", 1)], copies, 1500))),
         (1, FewOwners.Select(owner => (QueueCommand)new NodeDownCommand(owner, 1))),
         (1, Gen.Select(FewOwners, Gen.Long[0, 3], (owner, life) => (QueueCommand)new NodeUpCommand(owner, 1, life))),
-        (1, Gen.Select(FewOwners, Gen.Bool, (owner, draining) => (QueueCommand)new NodeDrainingCommand(owner, draining))),
+        (1, Gen.Select(FewOwners, Gen.Bool, Gen.Bool, (owner, draining, vacating) => (QueueCommand)new NodeDrainingCommand(owner, draining, vacating))),
         (1, Gen.Select(FewIds.Array[1, 3], Gen.Bool, (ids, added) =>
             (QueueCommand)new HoldersChangedCommand(ids, new BodyHolder("n3", 1), added))),
         (2, Gen.Select(Gen.Int[1, 4], Gen.Int[1, 3], Gen.Bool, (action, limit, bySender) => (QueueCommand)new AdministerCommand(

@@ -17,6 +17,8 @@ internal sealed class ScriptedQueue : IMessageQueue
 
     public bool IsReady { get; set; } = true;
 
+    public bool IsDraining { get; set; }
+
     public ConcurrentQueue<QueueCommand> Proposed { get; } = new();
 
     /// <summary>Decides what becomes of a command; by default it is accepted.</summary>

@@ -20,7 +20,7 @@ internal static class NodeEncoding
         },
         NodeDrainingCommand draining => new LoggedCommand
         {
-            NodeDraining = new LoggedNodeDraining { Node = draining.Node, IsDraining = draining.IsDraining },
+            NodeDraining = new LoggedNodeDraining { Node = draining.Node, IsDraining = draining.IsDraining, IsVacating = draining.IsVacating },
         },
         HoldersChangedCommand holders => new LoggedCommand { HoldersChanged = ToLogged(holders) },
         AttemptGivenUpCommand givenUp => new LoggedCommand { AttemptGivenUp = ToLogged(givenUp) },
@@ -37,7 +37,7 @@ internal static class NodeEncoding
         LoggedCommand.KindOneofCase.NodeUp =>
             new NodeUpCommand(logged.NodeUp.Node, logged.NodeUp.Incarnation, logged.NodeUp.Life),
         LoggedCommand.KindOneofCase.NodeDraining =>
-            new NodeDrainingCommand(logged.NodeDraining.Node, logged.NodeDraining.IsDraining),
+            new NodeDrainingCommand(logged.NodeDraining.Node, logged.NodeDraining.IsDraining, logged.NodeDraining.IsVacating),
         LoggedCommand.KindOneofCase.HoldersChanged => ToCommand(logged.HoldersChanged),
         LoggedCommand.KindOneofCase.AttemptGivenUp => new AttemptGivenUpCommand(
             QueueEncoding.Id(logged.AttemptGivenUp.IdTime, logged.AttemptGivenUp.IdRandom), logged.AttemptGivenUp.Epoch,
@@ -62,6 +62,7 @@ internal static class NodeEncoding
                 Life = node.Life,
                 IsDown = node.IsDown,
                 IsDraining = node.IsDraining,
+                IsVacating = node.IsVacating,
             });
         }
 
@@ -70,7 +71,7 @@ internal static class NodeEncoding
 
     public static QueueMembers ToMembers(StoredMembers stored) => new(
         stored.Version, stored.MinCopies, stored.InDoubtWait,
-        [.. stored.Nodes.Select(n => new QueueNode(n.Name, n.Incarnation, n.Life, n.IsDown, n.IsDraining))]);
+        [.. stored.Nodes.Select(n => new QueueNode(n.Name, n.Incarnation, n.Life, n.IsDown, n.IsDraining, n.IsVacating))]);
 
     private static LoggedNodesChanged ToLogged(NodesChangedCommand command)
     {
