@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches the foreign mail programs that the end-to-end tests and bench/run.sh talk to, without installing a mail
+# Fetches the foreign mail programs and load balancers that the end-to-end tests and bench/run.sh talk to, without installing a
 # server into the host: Debian packages are unpacked under .tools/peers/root and run from there by small wrappers in
 # .tools/peers/bin; nodemailer goes to .tools/node. What can't be had leaves its reason in .tools/peers/<name>.missing,
 # and the tests that need it skip with that reason. Running it again costs nothing once all is there.
@@ -119,6 +119,18 @@ fetch_msmtp() {
   "$peers/bin/msmtp" --version
 }
 
+fetch_haproxy() {
+  unpack haproxy || return 1
+  wrap haproxy usr/sbin/haproxy
+  "$peers/bin/haproxy" -v
+}
+
+fetch_nginx() {
+  unpack nginx libnginx-mod-stream || return 1
+  wrap nginx usr/sbin/nginx
+  "$peers/bin/nginx" -v
+}
+
 host_program() { # program package...
   command -v "$1" >/dev/null && return 0
   [ "$(id -u)" = 0 ] || { echo "$1 is not installed and this user may not install it"; return 1; }
@@ -145,6 +157,6 @@ fetch_nodemailer() {
   (cd "$tools/node" && node -e 'require("nodemailer")')
 }
 
-for name in postfix swaks msmtp curl python compiler network nodemailer; do
+for name in postfix swaks msmtp haproxy nginx curl python compiler network nodemailer; do
   peer "$name"
 done
