@@ -6,6 +6,7 @@
 #       --faults kill-leader,power-all,...                   draws from these only (docs/reliability.md has the table)
 #   ./torture.sh [--rounds N] [--seed S] [--large]           kill -9 and power cuts of a lone server under mail: 10 rounds
 #   ./torture.sh large                                       50 messages of 25 MB at once through three nodes
+#   ./torture.sh limits [--minutes N] [--seed S]             two connections to a next hop, for five nodes, through faults of the network
 #   ./torture.sh failover [--rounds N]                       kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
 #   ./torture.sh frames [--seed S]                           a million mutated frames to port 9000
 #   ./torture.sh snapshot                                    1 GiB of state, and as much shared state as there may be, to an empty node
@@ -19,7 +20,7 @@ large=
 what=
 while [ $# -gt 0 ]; do
   case $1 in
-    mail | large | failover | frames | snapshot) what=$1 ;;
+    mail | large | limits | failover | frames | snapshot) what=$1 ;;
     --minutes) minutes=$2; shift ;;
     --nodes) nodes=$2; shift ;;
     --faults) export QUORUMAIL_FAULTS=$2; shift ;;
@@ -68,6 +69,11 @@ case $what in
   large)
     build src/Quorumail.Server tests/Quorumail.EndToEnd
     QUORUMAIL_SEED=$seed ends -explicit only -class Quorumail.EndToEnd.Cluster.Mail.LargeMailTests
+    ;;
+  limits)
+    build src/Quorumail.Server tests/Quorumail.EndToEnd
+    echo "torture: $minutes minutes, seed $seed"
+    QUORUMAIL_MINUTES=$minutes QUORUMAIL_SEED=$seed ends -class Quorumail.EndToEnd.Cluster.Mail.DestinationLimitTests
     ;;
   failover)
     build src/Quorumail.Server tests/Quorumail.EndToEnd

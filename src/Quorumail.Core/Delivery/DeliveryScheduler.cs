@@ -250,6 +250,38 @@ public sealed class DeliveryScheduler
         }
     }
 
+    /// <summary>
+    /// A limit does not let a job through. Until a time no more are begun for its destination than are under way beside it, then one more is
+    /// tried. Say so before completing the job as not recorded.
+    /// </summary>
+    /// <param name="destination">A job's.</param>
+    /// <param name="until">When it makes sense to try again.</param>
+    public void HoldBack(Destination destination, long until)
+    {
+        if (LaneOf(destination) is { } lane)
+        {
+            lane.Allowed = lane.Active - 1;
+            if (until > lane.HeldUntil)
+            {
+                lane.HeldUntil = until;
+                lane.Rests++;
+                _blocked.Enqueue(lane, until);
+            }
+        }
+    }
+
+    /// <summary>A limit has let a job through: one more may be tried.</summary>
+    /// <param name="destination">A job's.</param>
+    /// <param name="now">Now.</param>
+    public void LetThrough(Destination destination, long now)
+    {
+        if (LaneOf(destination) is { } lane && lane.Allowed < _limits.DestinationConcurrency)
+        {
+            lane.Allowed = Math.Max(lane.Allowed, lane.Active) + 1;
+            Rotate(lane, NotBack(now));
+        }
+    }
+
     private SchedulerLane? LaneOf(Destination destination) =>
         _lanes.TryGetValue((destination.Route, destination.Domain), out var lane)
         && ReferenceEquals(lane.Destination, destination) ? lane : null;
@@ -379,6 +411,7 @@ public sealed class DeliveryScheduler
         {
             _blocked.Dequeue();
             lane.Rests--;
+            lane.Allowed += lane.Allowed < _limits.DestinationConcurrency && unblockAt == lane.HeldUntil ? 1 : 0;
             Rotate(lane, now);
             ForgetIfIdle(lane);
         }
@@ -413,7 +446,7 @@ public sealed class DeliveryScheduler
 
     private bool CanGive(SchedulerLane lane, long now) =>
         lane.Ready.First is not null && lane.BlockedUntil <= now
-        && lane.Active < (lane.Failures > 0 ? 1 : _limits.DestinationConcurrency);
+        && lane.Active < Math.Min(lane.Allowed, lane.Failures > 0 ? 1 : _limits.DestinationConcurrency);
 
     private DeliveryJob? TakeFromRotation(long now)
     {

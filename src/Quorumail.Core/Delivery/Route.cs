@@ -33,6 +33,12 @@ public sealed class Route
     /// <summary>Password for AUTH at the next hop, or null.</summary>
     public string? Password { get; init; }
 
+    /// <summary>Name of the cluster's limit of connections to one destination.</summary>
+    public string ConnectionLimit { get; init; } = "";
+
+    /// <summary>Name of the cluster's limit of deliveries to one destination.</summary>
+    public string DeliveryLimit { get; init; } = "";
+
     /// <summary>Root directory for <see cref="RouteTransport.Maildir"/>.</summary>
     public string Path { get; init; } = "";
 

@@ -17,6 +17,12 @@ internal sealed class SchedulerLane(Destination destination)
     /// <summary>Not to be tried before this.</summary>
     public long BlockedUntil { get; set; }
 
+    /// <summary>Jobs that a limit lets through at once, as far as is known.</summary>
+    public int Allowed { get; set; } = int.MaxValue;
+
+    /// <summary>When one more may be tried than <see cref="Allowed"/>.</summary>
+    public long HeldUntil { get; set; }
+
     /// <summary>How many times of rest of it the scheduler has still to see the end of.</summary>
     public int Rests { get; set; }
 

@@ -32,6 +32,13 @@ public sealed record RouteOptions
     [ConfigKey(IsSecret = true)]
     public string Password { get; init; } = "";
 
+    /// <summary>Connections to one destination of this route at once, of all nodes together. Default 0: what <c>[limits] max_connections_per_destination</c> says.</summary>
+    [ConfigKey(Minimum = 0, Maximum = 100_000)]
+    public int MaxConnections { get; init; }
+
+    /// <summary>Messages to one destination of this route in a window, of all nodes together. Default: what <c>[limits] max_deliveries_per_destination</c> says.</summary>
+    public MessageRate MaxDeliveries { get; init; }
+
     /// <summary>Root directory of <c>maildir</c>. Default: that of local recipients.</summary>
     public string Path { get; init; } = "";
 

@@ -6,6 +6,7 @@ using Quorumail.Core.Mail;
 using Quorumail.Server.Delivery.Dns;
 using Quorumail.Server.Delivery.Maildir;
 using Quorumail.Server.Delivery.Transport;
+using Quorumail.Server.Limits;
 using Quorumail.Server.Logging;
 
 namespace Quorumail.Server.Delivery;
@@ -46,7 +47,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
     private bool _isStopping;
 
     public DeliveryService(
-        DeliverySettings settings, IDeliveryQueue queue, IDnsLookup dns, TimeProvider time, ILoggerFactory loggers, Random random)
+        DeliverySettings settings, IDeliveryQueue queue, DestinationLimits limits, IDnsLookup dns, TimeProvider time, ILoggerFactory loggers, Random random)
     {
         _settings = settings;
         _queue = queue;
@@ -59,7 +60,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
         _smtp = new SmtpTransport(
             new MxResolver(dns, policy, random.Next),
             new SmtpConnector(settings.HelloName, policy, settings.ClientLimits, time, loggers.CreateLogger<SmtpConnector>()),
-            _pool, _converter, queue, settings.Downgrade8Bit, mailLog);
+            limits, _pool, _converter, queue, settings.Downgrade8Bit, mailLog);
         _maildir = new MaildirTransport(queue, _committer, settings.MailboxOf);
         Random = random.NextDouble;
         _recorder = new AttemptRecorder(
@@ -232,8 +233,8 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
             try
             {
                 var attempt = new DeliveryAttempt(job);
-                connection = await TransportAsync(attempt, connection);
-                recorded = await _recorder.RecordAsync(attempt, _giveUp.Token);
+                (connection, var isHeldBack) = await TransportAsync(attempt, connection);
+                recorded = !isHeldBack && await _recorder.RecordAsync(attempt, _giveUp.Token);
             }
             catch (OperationCanceledException) when (_giveUp.IsCancellationRequested)
             {
@@ -300,12 +301,14 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
     }
 
     /// <summary>Makes the attempt; whatever happens, it can be recorded afterwards: what was sent is in doubt, what was not is deferred.</summary>
-    private async Task<SmtpConnection?> TransportAsync(DeliveryAttempt attempt, SmtpConnection? connection)
+    /// <returns>A connection that can be used again, and whether a limit held the attempt back, so that there is nothing to record.</returns>
+    private async Task<(SmtpConnection? Connection, bool IsHeldBack)> TransportAsync(DeliveryAttempt attempt, SmtpConnection? connection)
     {
+        var isHeldBack = false;
         var start = new AttemptStart(attempt, _queue, _settings.ProposalTimeout, _time);
         try
         {
-            connection = await TransportAsync(attempt, start, connection);
+            (connection, isHeldBack) = await TransportAsync(attempt, start, connection);
         }
         catch (Exception error)
         {
@@ -322,14 +325,14 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
             LogAttemptFailed(_log, attempt.Job.Message.Id, error);
         }
 
-        return connection;
+        return (connection, isHeldBack);
     }
 
-    private async Task<SmtpConnection?> TransportAsync(DeliveryAttempt attempt, AttemptStart start, SmtpConnection? connection)
+    private async Task<(SmtpConnection? Connection, bool IsHeldBack)> TransportAsync(DeliveryAttempt attempt, AttemptStart start, SmtpConnection? connection)
     {
         if (attempt.Job.Deadline is not null)
         {
-            return connection;
+            return (connection, false);
         }
 
         var destination = attempt.Job.Destination;
@@ -337,7 +340,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
         {
             case RouteTransport.Discard:
                 attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Delivered, "discarded", "2.0.0", "discard", DeliveryHandover.Final));
-                return null;
+                return (null, false);
             case RouteTransport.Maildir:
                 if (attempt.NeedsStart)
                 {
@@ -346,27 +349,44 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                     if (!await start.PermitAsync())
                     {
                         attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Temporary, "the attempt could not be recorded", "4.3.0", ""));
-                        return null;
+                        return (null, false);
                     }
                 }
 
                 await _maildir.DeliverAsync(attempt, _abort.Token);
-                return null;
+                return (null, false);
             default:
-                var (kept, reach, why) = await _smtp.DeliverAsync(attempt, start, connection, _abort.Token);
-                lock (_gate)
-                {
-                    if (reach == Reach.Reached)
-                    {
-                        _scheduler.Reached(destination, _queue.ClusterTime);
-                    }
-                    else if (reach == Reach.Unreachable)
-                    {
-                        _scheduler.Unreachable(destination, why!, _queue.ClusterTime, Random());
-                    }
-                }
+                var result = await _smtp.DeliverAsync(attempt, start, connection, _abort.Token);
+                Note(destination, result);
+                return (result.Connection, result.Reach == Reach.HeldBack);
+        }
+    }
 
-                return kept;
+    /// <summary>Tells the scheduler what was learned of a destination.</summary>
+    private void Note(Destination destination, TransportResult result)
+    {
+        lock (_gate)
+        {
+            var now = _queue.ClusterTime;
+            if (result.IsLetThrough)
+            {
+                _scheduler.LetThrough(destination, now);
+            }
+
+            switch (result.Reach)
+            {
+                case Reach.Reached:
+                    _scheduler.Reached(destination, now);
+                    break;
+                case Reach.Unreachable:
+                    _scheduler.Unreachable(destination, result.Why!, now, Random());
+                    break;
+                case Reach.HeldBack:
+                    _scheduler.HoldBack(destination, result.HeldUntil);
+                    break;
+                default:
+                    break;
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 using Quorumail.Core.Delivery;
 using Quorumail.Core.Delivery.Client;
 using Quorumail.Server.Configuration;
+using Quorumail.Server.Limits;
 
 namespace Quorumail.Server.Delivery;
 
@@ -79,6 +80,12 @@ internal sealed record DeliverySettings
         ImplicitTls = route.ImplicitTls,
         UserName = route.User.Length > 0 ? route.User : null,
         Password = route.Password.Length > 0 ? route.Password : null,
+        ConnectionLimit = route.MaxConnections > 0
+            ? LimitNames.OfRoute(LimitNames.ConnectionsPerDestination, route.Match)
+            : LimitNames.ConnectionsPerDestination,
+        DeliveryLimit = route.MaxDeliveries.IsNone
+            ? LimitNames.DeliveriesPerDestination
+            : LimitNames.OfRoute(LimitNames.DeliveriesPerDestination, route.Match),
         Path = route.Path.Length > 0 ? route.Path : options.Storage.EffectiveMaildirPath,
         IsShared = !options.Cluster.Enabled || route.Shared || (route.Path.Length == 0 && options.Storage.MaildirShared),
     };
@@ -99,7 +106,14 @@ internal sealed record DeliverySettings
 
         if (!options.Routes.Any(static route => route.Match == "*"))
         {
-            yield return new Route { Match = "*", Transport = RouteTransport.Mx, Tls = options.Delivery.Tls };
+            yield return new Route
+            {
+                Match = "*",
+                Transport = RouteTransport.Mx,
+                Tls = options.Delivery.Tls,
+                ConnectionLimit = LimitNames.ConnectionsPerDestination,
+                DeliveryLimit = LimitNames.DeliveriesPerDestination,
+            };
         }
     }
 }

@@ -6,6 +6,7 @@ using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery;
 using Quorumail.Server.Delivery.Dns;
 using Quorumail.Server.Http;
+using Quorumail.Server.Limits;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Smtp;
 using Quorumail.Server.Storage;
@@ -226,6 +227,7 @@ internal sealed partial class MailServer : IAsyncDisposable
         _delivery = new DeliveryService(
             DeliverySettings.Of(_options, directory.MailboxOf),
             new LocalDeliveryQueue(_queue!),
+            new DestinationLimits(_limits!.Shared),
             new DnsLookup(_options.Delivery.DnsServers),
             _clock,
             _logs,

@@ -19,8 +19,17 @@ internal static class LimitNames
     /// <summary>Received messages by domain of a recipient.</summary>
     public const string PerRecipientDomain = "messages-per-recipient-domain";
 
+    /// <summary>Open connections by destination of mail.</summary>
+    public const string ConnectionsPerDestination = "connections-per-destination";
+
+    /// <summary>Messages delivered by destination.</summary>
+    public const string DeliveriesPerDestination = "deliveries-per-destination";
+
     /// <summary>Bits of an IPv6 address that tell clients apart: whoever has one address has all of its /64.</summary>
     private const int Ipv6PrefixOctets = 8;
+
+    /// <summary>The limit that a route has instead of that for all destinations.</summary>
+    public static string OfRoute(string limit, string match) => $"{limit}:{match.ToLowerInvariant()}";
 
     /// <summary>The key of a client.</summary>
     public static string KeyOf(IPAddress client)

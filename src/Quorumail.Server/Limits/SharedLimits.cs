@@ -32,6 +32,7 @@ public sealed partial class SharedLimits : IAsyncDisposable
     private readonly Dictionary<(string Limit, string Key), TaskCompletionSource> _asked = [];
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _tending;
+    private readonly Task _tendingSlots;
     private LimitRules _known = LimitRules.None;
 
     /// <param name="state">What the log has made.</param>
@@ -51,6 +52,7 @@ public sealed partial class SharedLimits : IAsyncDisposable
         _log = log;
         _ledger = new LimitLedger(nodeId, Margin);
         _tending = TendAsync(_stop.Token);
+        _tendingSlots = TendSlotsAsync(_stop.Token);
     }
 
     /// <summary>Whether there are any limits: if not, nothing else need be asked.</summary>
@@ -65,8 +67,11 @@ public sealed partial class SharedLimits : IAsyncDisposable
     /// <param name="token">What was taken, to be put back if it is not used.</param>
     /// <param name="wait">Complete when it makes sense to try again; null unless the verdict is <see cref="LimitVerdict.Wait"/>.</param>
     /// <returns><see cref="LimitVerdict.Passed"/>, <see cref="LimitVerdict.Wait"/> or <see cref="LimitVerdict.Refused"/>.</returns>
+    public LimitVerdict TryTake(string limit, string key, out LimitToken token, out Task? wait) => TryTake(limit, key, out token, out wait, out _);
+
+    /// <summary>The same, telling when it makes sense to try again after <see cref="LimitVerdict.Refused"/>, in milliseconds of cluster time.</summary>
     [SuppressMessage("Usage", "VSTHRD003", Justification = "The task is handed out, not waited for.")]
-    public LimitVerdict TryTake(string limit, string key, out LimitToken token, out Task? wait)
+    internal LimitVerdict TryTake(string limit, string key, out LimitToken token, out Task? wait, out long until)
     {
         lock (_lock)
         {
@@ -74,10 +79,11 @@ public sealed partial class SharedLimits : IAsyncDisposable
             Refresh(now);
             var decision = _ledger.Take(limit, key, now);
             token = decision.Token;
+            until = decision.Until;
             wait = null;
             if (decision.Ask is WantTokensCommand want)
             {
-                wait = BeginAskAsync(want);
+                wait = BeginAskAsync((want.Limit, want.Key), asked => AskAsync(want, asked));
             }
 
             switch (decision.Verdict)
@@ -112,8 +118,10 @@ public sealed partial class SharedLimits : IAsyncDisposable
     {
         await _stop.CancelAsync();
         await _tending;
+        await _tendingSlots;
         using var late = new CancellationTokenSource(StopPatience, _time);
         await GiveBackAsync(idle: 0, late.Token);
+        await TendNowAsync(idle: 0, late.Token);
         _stop.Dispose();
     }
 
@@ -142,29 +150,33 @@ public sealed partial class SharedLimits : IAsyncDisposable
         _known = rules;
     }
 
-    private Task BeginAskAsync(WantTokensCommand want)
+    private Task BeginAskAsync((string Limit, string Key) key, Func<TaskCompletionSource, Task> ask)
     {
         var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _asked[(want.Limit, want.Key)] = asked;
+        _asked[key] = asked;
 
         // Not under the lock, and for all who wait: nobody's patience ends it.
-        _ = Task.Run(() => AskAsync(want, asked), CancellationToken.None);
+        _ = Task.Run(() => ask(asked), CancellationToken.None);
         return asked.Task;
     }
 
-    private async Task AskAsync(WantTokensCommand want, TaskCompletionSource asked)
+    private async Task<LimitAnswer?> AskAsync(LimitCommand want, string limit)
     {
-        LimitAnswer? answer = null;
         try
         {
-            answer = await ProposeAsync(want, Patience, _stop.Token);
+            return await ProposeAsync(want, Patience, _stop.Token);
         }
         catch (Exception failure)
         {
             // The log has failed, or the node stops: what may have been granted is given up.
-            LogNotAsked(_log, want.Limit, failure.Message);
+            LogNotAsked(_log, limit, failure.Message);
+            return null;
         }
+    }
 
+    private async Task AskAsync(WantTokensCommand want, TaskCompletionSource asked)
+    {
+        var answer = await AskAsync(want, want.Limit);
         lock (_lock)
         {
             _ledger.Answered(want, answer, _clusterTime());

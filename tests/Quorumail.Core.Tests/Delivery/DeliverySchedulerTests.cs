@@ -33,6 +33,42 @@ public sealed class DeliverySchedulerTests
     }
 
     [Fact]
+    public void A_destination_of_which_a_limit_holds_jobs_back_gets_as_many_as_are_let_through_and_one_more_when_its_time_has_come()
+    {
+        var scheduler = Scheduler();
+        for (var i = 0U; i < 15; i++)
+        {
+            scheduler.Observe(QueuedMessages.New(i, "u@x"));
+        }
+
+        scheduler.Observe(QueuedMessages.New(99, "a@y"));
+        var jobs = TakeAll(scheduler, Start).Where(job => job.Destination.Domain == "x").ToList();
+        Assert.Equal(15, jobs.Count);
+        foreach (var job in jobs.Skip(2))
+        {
+            scheduler.HoldBack(job.Destination, Start + 5000);
+            scheduler.Completed(job, recorded: false, Start);
+        }
+
+        // Two are under way; when one of them ends its connection takes another job, and nobody else does.
+        Assert.Null(scheduler.TryTakeJob(Start + 2000));
+        scheduler.Completed(jobs[0], recorded: true, Start + 2000);
+        var next = Assert.IsType<DeliveryJob>(scheduler.TryTakeNext(jobs[0], Start + 2000));
+        Assert.Null(scheduler.TryTakeJob(Start + 4000));
+
+        var probe = Assert.Single(TakeAll(scheduler, Start + 5000));
+        scheduler.LetThrough(probe.Destination, Start + 5000);
+        probe = Assert.Single(TakeAll(scheduler, Start + 5000));
+        scheduler.HoldBack(probe.Destination, Start + 6000);
+        scheduler.Completed(probe, recorded: false, Start + 5000);
+        Assert.Null(scheduler.TryTakeJob(Start + 5999));
+        Assert.Equal(Start + 6000, scheduler.NextWakeAt);
+        scheduler.Completed(jobs[1], recorded: true, Start + 6000);
+        scheduler.Completed(next, recorded: true, Start + 6000);
+        Assert.Equal(3, TakeAll(scheduler, Start + 6000).Count);
+    }
+
+    [Fact]
     public void A_recorded_job_is_not_offered_again_before_its_result_is_observed()
     {
         var scheduler = Scheduler();

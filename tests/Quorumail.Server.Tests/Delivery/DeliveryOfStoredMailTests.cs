@@ -3,19 +3,26 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Core.Delivery;
 using Quorumail.Core.Mail;
 using Quorumail.Server.Delivery;
+using Quorumail.Server.Limits;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Storage;
+using Quorumail.Server.Tests.Limits;
 
 namespace Quorumail.Server.Tests.Delivery;
 
 /// <summary>Delivery out of the real queue: database, log and bodies on disk.</summary>
-public sealed class DeliveryOfStoredMailTests : IDisposable
+public sealed class DeliveryOfStoredMailTests : IAsyncDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("stored").FullName;
+    private readonly SharedLimits _limits = new DirectLog(TimeProvider.System).NodeOf("n1");
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    public async ValueTask DisposeAsync()
+    {
+        await _limits.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
+    }
 
     private Task<MailQueue> OpenAsync() => MailQueue.OpenAsync(
         new MailQueueOptions { Database = new DatabaseOptions { Path = Path.Combine(_folder, "data"), FreeSpaceFloor = 0 } },
@@ -33,7 +40,7 @@ public sealed class DeliveryOfStoredMailTests : IDisposable
                 new Route { Match = "local.example", Transport = RouteTransport.Maildir, Path = Path.Combine(_folder, "maildir") },
             ]),
         },
-        new LocalDeliveryQueue(queue), new TableDns(), TimeProvider.System, NullLoggerFactory.Instance, Random.Shared);
+        new LocalDeliveryQueue(queue), new DestinationLimits(_limits), new TableDns(), TimeProvider.System, NullLoggerFactory.Instance, Random.Shared);
 
     private static async Task<QueueId> EnqueueAsync(MailQueue queue, string body, params string[] to)
     {

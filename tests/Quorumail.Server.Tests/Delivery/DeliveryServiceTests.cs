@@ -6,6 +6,8 @@ using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery;
 using Quorumail.Server.Delivery.Dns;
+using Quorumail.Server.Limits;
+using Quorumail.Server.Tests.Limits;
 using static Quorumail.Server.Tests.Delivery.ModelQueue;
 
 namespace Quorumail.Server.Tests.Delivery;
@@ -16,6 +18,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
 
     private readonly ScriptedPeer _peer = new();
     private readonly ModelQueue _queue = new();
+    private readonly SharedLimits _limits = new DirectLog(TimeProvider.System).NodeOf("n1");
     private readonly string _folder = Directory.CreateTempSubdirectory("delivery").FullName;
     private DeliveryService? _service;
 
@@ -26,6 +29,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
             await _service.DisposeAsync();
         }
 
+        await _limits.DisposeAsync();
         await _peer.DisposeAsync();
         Directory.Delete(_folder, recursive: true);
     }
@@ -52,7 +56,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
                 RecordAgainAfter = TimeSpan.FromMilliseconds(1),
                 Limits = new DeliveryLimits { DestinationConcurrency = concurrency },
             },
-            _queue, dns ?? new TableDns(), time ?? TimeProvider.System, NullLoggerFactory.Instance, new Random(1));
+            _queue, new DestinationLimits(_limits), dns ?? new TableDns(), time ?? TimeProvider.System, NullLoggerFactory.Instance, new Random(1));
         await _service.StartAsync(TestContext.Current.CancellationToken);
         return _service;
     }

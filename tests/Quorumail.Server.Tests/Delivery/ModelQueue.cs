@@ -32,12 +32,19 @@ internal sealed class ModelQueue : IDeliveryQueue
     /// <summary>Awaited before a proposal is looked at.</summary>
     public Func<QueueCommand, Task> Delay { get; set; } = static _ => Task.CompletedTask;
 
-    public string NodeId => "n1";
+    public string NodeId { get; init; } = "n1";
 
     public ChannelReader<QueueChange> Changes => _changes.Reader;
 
+    /// <summary>Whose time passes by itself; null: the test's.</summary>
+    public TimeProvider? Time { get; init; }
+
     /// <summary>Milliseconds; set by the test.</summary>
-    public long ClusterTime { get; set; } = 1_700_000_000_000;
+    public long ClusterTime
+    {
+        get => Time?.GetUtcNow().ToUnixTimeMilliseconds() ?? field;
+        set;
+    } = 1_700_000_000_000;
 
     public bool IsReady => true;
 
@@ -87,7 +94,7 @@ internal sealed class ModelQueue : IDeliveryQueue
         var header = body.Split("\r\n\r\n")[0];
         var traits = (Ascii.IsValid(octets) ? BodyTraits.None : BodyTraits.EightBit)
             | (Ascii.IsValid(header) ? BodyTraits.None : BodyTraits.EightBitHeaders);
-        var status = Apply(new EnqueueCommand(id, envelope, octets.Length, traits, new byte[16], [new BodyHolder("n1", 1)], "n1"));
+        var status = Apply(new EnqueueCommand(id, envelope, octets.Length, traits, new byte[16], [new BodyHolder(NodeId, 1)], NodeId));
         Assert.Equal(ApplyStatus.Accepted, status);
         return id;
     }
@@ -143,7 +150,7 @@ internal sealed class ModelQueue : IDeliveryQueue
     public ValueTask<EnqueueCommand> StoreNoticeAsync(NoticePlan plan, ComposedNotice notice, CancellationToken token)
     {
         _bodies[plan.Id] = notice.Body;
-        return ValueTask.FromResult(plan.ToEnqueue(notice.Body.Length, new byte[16], notice.Traits, [new BodyHolder("n1", 1)], "n1"));
+        return ValueTask.FromResult(plan.ToEnqueue(notice.Body.Length, new byte[16], notice.Traits, [new BodyHolder(NodeId, 1)], NodeId));
     }
 
     private ApplyStatus Apply(QueueCommand command)

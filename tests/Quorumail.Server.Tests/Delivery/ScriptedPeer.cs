@@ -31,6 +31,8 @@ public sealed class ScriptedPeer : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly List<string> _messages = [];
     private int _connections;
+    private int _open;
+    private int _mostOpen;
 
     public ScriptedPeer()
     {
@@ -58,6 +60,30 @@ public sealed class ScriptedPeer : IAsyncDisposable
     public string Injection { get; set; } = "";
 
     public int Connections => Volatile.Read(ref _connections);
+
+    /// <summary>Connections that are open.</summary>
+    public int Open
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _open;
+            }
+        }
+    }
+
+    /// <summary>The most connections that were open at once.</summary>
+    public int MostOpen
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _mostOpen;
+            }
+        }
+    }
 
     /// <summary>Messages with their final dot, unstuffed.</summary>
     public IReadOnlyList<string> Messages
@@ -106,6 +132,15 @@ public sealed class ScriptedPeer : IAsyncDisposable
         _stop.Dispose();
     }
 
+    private void Count(int change)
+    {
+        lock (_lock)
+        {
+            _open += change;
+            _mostOpen = Math.Max(_mostOpen, _open);
+        }
+    }
+
     private async Task AcceptAsync()
     {
         try
@@ -114,6 +149,7 @@ public sealed class ScriptedPeer : IAsyncDisposable
             {
                 var client = await _listener.AcceptTcpClientAsync(_stop.Token);
                 Interlocked.Increment(ref _connections);
+                Count(1);
                 _sessions.Add(ServeAsync(client));
             }
         }
@@ -141,6 +177,10 @@ public sealed class ScriptedPeer : IAsyncDisposable
             catch (Exception error) when (error is IOException or OperationCanceledException or System.Security.Authentication.AuthenticationException)
             {
                 // The client has gone, or the test is over.
+            }
+            finally
+            {
+                Count(-1);
             }
         }
     }

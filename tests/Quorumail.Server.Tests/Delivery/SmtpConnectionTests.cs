@@ -28,7 +28,7 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
             "us.example", new TargetPolicy("us.example", [25]), limits ?? SmtpClientLimits.Default, TimeProvider.System, NullLogger<SmtpConnector>.Instance)
         {
             TrustedRoots = root is null ? null : [root],
-        }.ConnectAsync(hop, new DeliveryTarget("localhost", new IPEndPoint(IPAddress.Loopback, _peer.Port)), stop?.Token ?? Token);
+        }.ConnectAsync(hop, new DeliveryTarget("localhost", new IPEndPoint(IPAddress.Loopback, _peer.Port)), null, stop?.Token ?? Token);
 
     private static ClientTransaction Mail(params string[] to) =>
         new("a@us.example", [.. (to.Length > 0 ? to : ["b@x.example"]).Select(t => new EnvelopeRecipient(t))], 10, BodyTraits.None);

@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Limits;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Limits.Format;
@@ -7,7 +6,7 @@ using Quorumail.Server.Limits.Format;
 namespace Quorumail.Server.Tests.Limits;
 
 /// <summary>A log of limits that commits at once, or as the test says, for any number of nodes; its time is the test's.</summary>
-internal sealed class DirectLog(FakeTimeProvider time)
+internal sealed class DirectLog(TimeProvider time)
 {
     private readonly Lock _lock = new();
     private long _proposals;
@@ -40,6 +39,10 @@ internal sealed class DirectLog(FakeTimeProvider time)
         var answer = Apply(command);
         return isKnown ? answer : null;
     }
+
+    /// <summary>Defines a limit of connections.</summary>
+    public void DefineConnections(string name, int capacity, int lease = 30_000) => Assert.Equal(
+        LimitStatus.Granted, Apply(new DefineLimitCommand(new LimitDefinition(name, LimitKind.Concurrency, capacity, lease, LimitPolicy.Closed))).Status);
 
     /// <summary>Defines a limit of messages in an hour.</summary>
     public void Define(string name, int capacity, LimitPolicy policy = LimitPolicy.Closed) =>

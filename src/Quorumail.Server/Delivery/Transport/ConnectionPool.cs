@@ -3,14 +3,14 @@ namespace Quorumail.Server.Delivery.Transport;
 /// <summary>Idle connections, by next hop, for the next message. A connection is closed after some seconds or some messages.</summary>
 internal sealed class ConnectionPool : IAsyncDisposable
 {
-    /// <summary>Messages of one connection; some servers count them, and none should be held for ever.</summary>
-    public const int TransactionsMax = 100;
-
     /// <summary>Idle connections in all.</summary>
     public const int IdleMax = 500;
 
     /// <summary>How long a connection may lie idle.</summary>
     public static readonly TimeSpan IdleTime = TimeSpan.FromSeconds(8);
+
+    /// <summary>The same for one of a limited number: others may wait for it.</summary>
+    public static readonly TimeSpan LimitedIdleTime = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
     private readonly Lock _lock = new();
@@ -67,7 +67,7 @@ internal sealed class ConnectionPool : IAsyncDisposable
     /// <summary>Gives a connection back after a transaction; one that can't be used again is closed.</summary>
     public void Return(NextHop nextHop, SmtpConnection connection)
     {
-        if (connection.Session.IsReusable && connection.Transactions < TransactionsMax)
+        if (connection.Session.IsReusable && !connection.IsSpent)
         {
             lock (_lock)
             {
@@ -171,5 +171,6 @@ internal sealed class ConnectionPool : IAsyncDisposable
         old?.ForEach(BeginClose);
     }
 
-    private bool IsFresh(SmtpConnection connection) => _time.GetElapsedTime(connection.LastUsed) < IdleTime;
+    private bool IsFresh(SmtpConnection connection) =>
+        !connection.IsSpent && _time.GetElapsedTime(connection.LastUsed) < (connection.Slot is null ? IdleTime : LimitedIdleTime);
 }

@@ -44,6 +44,9 @@ internal sealed class SmtpAttempt
     /// <summary>Whether every recipient has its reply.</summary>
     public bool IsSettled => _open.Count == 0;
 
+    /// <summary>Whether a transaction was begun: then there is a result to be recorded.</summary>
+    public bool IsBegun { get; private set; }
+
     /// <summary>Why the latest connection didn't settle it.</summary>
     public DeliveryReply? Last { get; private set; }
 
@@ -91,6 +94,7 @@ internal sealed class SmtpAttempt
 
     private async Task<AttemptEnd> SendAsync(SmtpConnection connection, ClientTransaction transaction, CancellationToken abort)
     {
+        IsBegun = true;
         var needsConversion = connection.Session.ObstacleFor(transaction) == TransactionObstacle.NeedsEightBit
             && _downgrade != EightBitDowngrade.Pass;
         if (needsConversion && _downgrade == EightBitDowngrade.Bounce)

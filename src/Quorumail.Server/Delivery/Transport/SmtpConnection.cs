@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using Quorumail.Core.Delivery.Client;
 using Quorumail.Server.Delivery.Dns;
+using Quorumail.Server.Limits;
 
 namespace Quorumail.Server.Delivery.Transport;
 
@@ -12,6 +13,9 @@ namespace Quorumail.Server.Delivery.Transport;
 /// </summary>
 internal sealed class SmtpConnection : IAsyncDisposable
 {
+    /// <summary>Messages of one connection; some servers count them, and none should be held for ever.</summary>
+    public const int TransactionsMax = 100;
+
     /// <summary>How much of a message is gathered before it is written.</summary>
     private const int BlockSize = 64 * 1024;
 
@@ -27,6 +31,8 @@ internal sealed class SmtpConnection : IAsyncDisposable
     private readonly Socket? _socket;
     private readonly byte[] _read = new byte[ReadSize];
     private Stream _stream;
+    private CancellationTokenRegistration _lost;
+    private bool _isEndSeen;
 
     public SmtpConnection(
         Stream stream,
@@ -58,6 +64,12 @@ internal sealed class SmtpConnection : IAsyncDisposable
 
     /// <summary>Messages sent so far.</summary>
     public int Transactions { get; private set; }
+
+    /// <summary>Held as long as it is open; null if connections are not limited.</summary>
+    public ConnectionSlot? Slot { get; private set; }
+
+    /// <summary>Whether it should be closed rather than used again.</summary>
+    public bool IsSpent => Transactions >= TransactionsMax || Slot is { IsOver: true };
 
     /// <summary>When it was last used, by <see cref="TimeProvider.GetTimestamp"/>.</summary>
     public long LastUsed { get; private set; }
@@ -143,6 +155,20 @@ internal sealed class SmtpConnection : IAsyncDisposable
         LastUsed = Time.GetTimestamp();
     }
 
+    /// <summary>It has a slot: when that is lost it is closed.</summary>
+    public void Hold(ConnectionSlot slot)
+    {
+        Slot = slot;
+        _lost = slot.Lost.UnsafeRegister(static connection => ((SmtpConnection)connection!).Cut(), this);
+    }
+
+    /// <summary>Closes without a word; the slot, if it has one, stays with the caller.</summary>
+    public ValueTask DropAsync()
+    {
+        Slot = null;
+        return DisposeAsync();
+    }
+
     /// <summary>Says QUIT if it can, and closes. Nothing depends on the answer, so it is waited for only briefly.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -150,12 +176,36 @@ internal sealed class SmtpConnection : IAsyncDisposable
         {
             Session.Quit();
             await ExchangeAsync();
+            _isEndSeen |= Slot is not null && await HearEndAsync();
         }
 
         await _abort.DisposeAsync();
+        await _lost.DisposeAsync();
         await _stream.DisposeAsync();
         _socket?.Dispose();
         _deadline.Dispose();
+        Slot?.Close(_isEndSeen);
+    }
+
+    // Whatever waits for it fails at once.
+    private void Cut()
+    {
+        _deadline.Cancel();
+        _socket?.Close(0);
+    }
+
+    /// <summary>Whether the peer closes the connection after the farewell: then it does not count it any more.</summary>
+    private async ValueTask<bool> HearEndAsync()
+    {
+        try
+        {
+            _deadline.CancelAfter(LastWordsTimeout);
+            return await _stream.ReadAsync(_read, _deadline.Token) == 0;
+        }
+        catch (Exception error) when (IsOfConnection(error))
+        {
+            return false;
+        }
     }
 
     private async ValueTask<bool> IsPermittedAsync(Func<Task<bool>> permission)
@@ -233,6 +283,7 @@ internal sealed class SmtpConnection : IAsyncDisposable
                 return true;
             }
 
+            _isEndSeen = true;
             Session.ConnectionLost("4.4.2", $"the next hop closed the connection ({Session.Stage})");
         }
         catch (Exception error) when (IsOfConnection(error))

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Logging;
 using Quorumail.Core.Delivery;
 using Quorumail.Core.Delivery.Client;
 using Quorumail.Server.Delivery.Dns;
+using Quorumail.Server.Limits;
 
 namespace Quorumail.Server.Delivery.Transport;
 
@@ -23,22 +24,32 @@ internal sealed partial class SmtpConnector(
     public X509Certificate2Collection? TrustedRoots { get; init; }
 
     /// <summary>Connects to one address. A handshake that fails is tried again without TLS where TLS is optional.</summary>
-    public async Task<ConnectResult> ConnectAsync(NextHop nextHop, DeliveryTarget target, CancellationToken abort)
+    /// <param name="nextHop">Where it leads.</param>
+    /// <param name="target">The address.</param>
+    /// <param name="slot">The connection's from the moment that there is one; null if connections are not limited.</param>
+    /// <param name="abort">Ends everything at once.</param>
+    public async Task<ConnectResult> ConnectAsync(NextHop nextHop, DeliveryTarget target, ConnectionSlot? slot, CancellationToken abort)
     {
-        var result = await ConnectAsync(nextHop, target, nextHop.Route.Tls != RouteTls.None, abort);
+        var result = await ConnectAsync(nextHop, target, slot, nextHop.Route.Tls != RouteTls.None, abort);
         if (result.Failure is { Stage: ClientStage.TlsHandshake } failure && nextHop.Route is { Tls: RouteTls.May, ImplicitTls: false } && !abort.IsCancellationRequested)
         {
             LogFallback(log, target.ToString(), failure.Reason);
-            result = await ConnectAsync(nextHop, target, tryTls: false, abort);
+            if (slot is not null)
+            {
+                // The peer still counts the connection that has failed.
+                await Task.Delay(ConnectionSlot.UnseenTime, time, abort);
+            }
+
+            result = await ConnectAsync(nextHop, target, slot, tryTls: false, abort);
         }
 
         return result;
     }
 
-    private async Task<ConnectResult> ConnectAsync(NextHop nextHop, DeliveryTarget target, bool tryTls, CancellationToken abort)
+    private async Task<ConnectResult> ConnectAsync(NextHop nextHop, DeliveryTarget target, ConnectionSlot? slot, bool tryTls, CancellationToken abort)
     {
         var socket = new Socket(target.EndPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        if (await DialAsync(socket, nextHop, target, abort) is { } failure)
+        if (await DialAsync(socket, nextHop, target, slot, abort) is { } failure)
         {
             socket.Dispose();
             return new ConnectResult(null, failure);
@@ -59,6 +70,11 @@ internal sealed partial class SmtpConnector(
             limits);
         var connection = new SmtpConnection(
             new NetworkStream(socket, ownsSocket: false), socket, target, session, limits, time, abort);
+        if (slot is not null)
+        {
+            connection.Hold(slot);
+        }
+
         if (!nextHop.Route.ImplicitTls || await connection.SecureAsync(TlsOptions(nextHop, target)))
         {
             await connection.OpenAsync(TlsOptions(nextHop, target));
@@ -69,15 +85,15 @@ internal sealed partial class SmtpConnector(
             return new ConnectResult(connection, null);
         }
 
-        await connection.DisposeAsync();
+        await connection.DropAsync();
         return new ConnectResult(
             null, session.Failure ?? new ClientFailure(session.Stage, "4.4.2", "the session ended", IsPermanent: false));
     }
 
-    private async Task<ClientFailure?> DialAsync(Socket socket, NextHop nextHop, DeliveryTarget target, CancellationToken abort)
+    private async Task<ClientFailure?> DialAsync(Socket socket, NextHop nextHop, DeliveryTarget target, ConnectionSlot? slot, CancellationToken abort)
     {
         using var deadline = new CancellationTokenSource(limits.ConnectTimeout, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, abort);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, abort, slot?.Lost ?? CancellationToken.None);
         try
         {
             await socket.ConnectAsync(target.EndPoint, both.Token);

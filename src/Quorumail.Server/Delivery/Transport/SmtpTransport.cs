@@ -1,7 +1,9 @@
 using Microsoft.Extensions.Logging;
 using Quorumail.Core.Delivery;
+using Quorumail.Core.Delivery.Client;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery.Dns;
+using Quorumail.Server.Limits;
 
 namespace Quorumail.Server.Delivery.Transport;
 
@@ -16,7 +18,19 @@ internal enum Reach
 
     /// <summary>No address gave one.</summary>
     Unreachable = 2,
+
+    /// <summary>A limit of the cluster does not let the attempt through now; nothing was tried.</summary>
+    HeldBack = 3,
 }
+
+/// <summary>How an attempt by SMTP ended.</summary>
+/// <param name="Connection">Can be used again; owned by the caller.</param>
+/// <param name="Reach">What was learned of the destination.</param>
+/// <param name="Why">Why it is unreachable.</param>
+/// <param name="HeldUntil">When it makes sense to try again, in milliseconds of cluster time, if it is held back.</param>
+/// <param name="IsLetThrough">A limit has let it through.</param>
+internal readonly record struct TransportResult(
+    SmtpConnection? Connection, Reach Reach, DeliveryReply? Why = null, long HeldUntil = 0, bool IsLetThrough = false);
 
 /// <summary>
 /// Delivers by SMTP and LMTP: on an idle connection, else at one address after the other until a session takes the transaction. What
@@ -25,6 +39,7 @@ internal enum Reach
 internal sealed class SmtpTransport(
     MxResolver resolver,
     SmtpConnector connector,
+    DestinationLimits limits,
     ConnectionPool pool,
     EightBitConverter converter,
     IDeliveryQueue queue,
@@ -36,19 +51,40 @@ internal sealed class SmtpTransport(
     /// <param name="start">Begun when a session can take the transaction.</param>
     /// <param name="kept">A connection to the same next hop from a job before, or null; owned from here on.</param>
     /// <param name="abort">Ends everything at once.</param>
-    /// <returns>A connection that can be used again, owned by the caller, and what was learned of the destination.</returns>
-    public async Task<(SmtpConnection? Connection, Reach Reach, DeliveryReply? Why)> DeliverAsync(
-        DeliveryAttempt attempt, AttemptStart start, SmtpConnection? kept, CancellationToken abort)
+    public async Task<TransportResult> DeliverAsync(DeliveryAttempt attempt, AttemptStart start, SmtpConnection? kept, CancellationToken abort)
     {
         var hop = NextHop.Of(attempt.Job.Destination);
+        var permit = await limits.TakeAsync(attempt.Job.Destination, abort);
+        if (permit.HeldUntil > 0)
+        {
+            if (kept is not null)
+            {
+                pool.Return(hop, kept);
+            }
+
+            return new TransportResult(null, Reach.HeldBack, HeldUntil: permit.HeldUntil);
+        }
+
         var transaction = new SmtpAttempt(attempt, start, converter, queue, downgrade, mailLog);
+        var result = await DeliverAsync(attempt.Job.Destination, hop, transaction, kept, abort);
+        if (!transaction.IsBegun)
+        {
+            limits.PutBack(permit);
+        }
+
+        return result with { IsLetThrough = result.IsLetThrough || (permit.IsTaken && !limits.HasSlots(attempt.Job.Destination)) };
+    }
+
+    private async Task<TransportResult> DeliverAsync(
+        Destination destination, NextHop hop, SmtpAttempt transaction, SmtpConnection? kept, CancellationToken abort)
+    {
         kept ??= pool.TryTake(hop);
         if (kept is not null)
         {
             var end = await RunAsync(transaction, kept, abort);
             if (end == AttemptEnd.Settled)
             {
-                return (Keep(hop, kept), Reach.Reached, null);
+                return new TransportResult(Keep(hop, kept), Reach.Reached);
             }
 
             pool.Return(hop, kept);
@@ -56,7 +92,7 @@ internal sealed class SmtpTransport(
 
         if (transaction.IsSettled)
         {
-            return (null, Reach.Unknown, null);
+            return new TransportResult(null, Reach.Unknown);
         }
 
         var resolution = await resolver.ResolveAsync(hop, abort);
@@ -65,55 +101,84 @@ internal sealed class SmtpTransport(
             var verdict = resolution.IsPermanent ? DeliveryVerdict.Permanent : DeliveryVerdict.Temporary;
             var reply = new DeliveryReply(verdict, resolution.Reason, resolution.EnhancedCode, "");
             transaction.SettleRest(reply);
-            return (null, resolution.IsPermanent ? Reach.Unknown : Reach.Unreachable, reply);
+            return new TransportResult(null, resolution.IsPermanent ? Reach.Unknown : Reach.Unreachable, reply);
         }
 
-        return await TryTargetsAsync(hop, resolution.Targets, transaction, abort);
+        return await TryTargetsAsync(destination, hop, resolution.Targets, transaction, abort);
     }
 
-    private async Task<(SmtpConnection? Connection, Reach Reach, DeliveryReply? Why)> TryTargetsAsync(
-        NextHop hop, IReadOnlyList<DeliveryTarget> targets, SmtpAttempt transaction, CancellationToken abort)
+    private async Task<TransportResult> TryTargetsAsync(
+        Destination destination, NextHop hop, IReadOnlyList<DeliveryTarget> targets, SmtpAttempt transaction, CancellationToken abort)
     {
         DeliveryReply? temporary = null;
         DeliveryReply? permanent = null;
         var reach = Reach.Unreachable;
-        foreach (var target in targets)
+        ConnectionSlot? slot = null;
+        var isUnseen = false;
+        var isLetThrough = false;
+        try
         {
-            var (connection, failure) = await connector.ConnectAsync(hop, target, abort);
-            if (connection is null)
+            foreach (var target in targets)
             {
-                var reply = new DeliveryReply(
-                    failure!.IsPermanent ? DeliveryVerdict.Permanent : DeliveryVerdict.Temporary,
-                    failure.Reason, failure.EnhancedCode, target.ToString());
-                temporary = failure.IsPermanent ? temporary : reply;
-                permanent = failure.IsPermanent ? reply : permanent;
-                if (abort.IsCancellationRequested)
+                if (slot is null)
                 {
-                    break;
+                    (slot, var until) = await limits.OpenAsync(destination, abort);
+                    if (until > 0)
+                    {
+                        if (!transaction.IsBegun && temporary is null && permanent is null)
+                        {
+                            return new TransportResult(null, Reach.HeldBack, HeldUntil: until);
+                        }
+
+                        temporary ??= permanent is null ? transaction.Last : null;
+                        break;
+                    }
                 }
 
-                continue;
-            }
+                isLetThrough |= slot is not null;
+                var (connection, failure) = await connector.ConnectAsync(hop, target, slot, abort);
+                if (connection is null)
+                {
+                    isUnseen |= failure!.Stage != ClientStage.Connect;
+                    var reply = new DeliveryReply(
+                        failure.IsPermanent ? DeliveryVerdict.Permanent : DeliveryVerdict.Temporary,
+                        failure.Reason, failure.EnhancedCode, target.ToString());
+                    temporary = failure.IsPermanent ? temporary : reply;
+                    permanent = failure.IsPermanent ? reply : permanent;
+                    if (abort.IsCancellationRequested)
+                    {
+                        break;
+                    }
 
-            reach = Reach.Reached;
-            switch (await RunAsync(transaction, connection, abort))
-            {
-                case AttemptEnd.Settled:
-                    return (Keep(hop, connection), reach, null);
-                case AttemptEnd.NeedsSmtpUtf8:
-                    permanent = transaction.Last;
-                    break;
-                default:
-                    temporary = transaction.Last;
-                    break;
-            }
+                    continue;
+                }
 
-            pool.Return(hop, connection);
+                // It is the connection's from here on.
+                slot = null;
+                reach = Reach.Reached;
+                switch (await RunAsync(transaction, connection, abort))
+                {
+                    case AttemptEnd.Settled:
+                        return new TransportResult(Keep(hop, connection), reach, IsLetThrough: isLetThrough);
+                    case AttemptEnd.NeedsSmtpUtf8:
+                        permanent = transaction.Last;
+                        break;
+                    default:
+                        temporary = transaction.Last;
+                        break;
+                }
+
+                pool.Return(hop, connection);
+            }
+        }
+        finally
+        {
+            slot?.Close(!isUnseen);
         }
 
         var why = temporary ?? permanent!;
         transaction.SettleRest(why);
-        return (null, temporary is null && reach == Reach.Unreachable ? Reach.Unknown : reach, why);
+        return new TransportResult(null, temporary is null && reach == Reach.Unreachable ? Reach.Unknown : reach, why, IsLetThrough: isLetThrough);
     }
 
     /// <summary>A connection is never lost to an exception on the way.</summary>
@@ -132,7 +197,7 @@ internal sealed class SmtpTransport(
 
     private SmtpConnection? Keep(NextHop hop, SmtpConnection connection)
     {
-        if (connection.Session.IsReusable && connection.Transactions < ConnectionPool.TransactionsMax)
+        if (connection.Session.IsReusable && !connection.IsSpent)
         {
             return connection;
         }

@@ -45,7 +45,10 @@ internal sealed class ClusterLab : IAsyncDisposable
     public string Outputs => string.Join("\n", _nodes.Select(node => $"--- {node.Name}\n{node.OutputTail}"));
 
     /// <summary>Makes a cluster and waits until it serves.</summary>
-    public static async Task<ClusterLab> StartAsync(int count, LabTimers timers, int seed, CancellationToken token)
+    public static Task<ClusterLab> StartAsync(int count, LabTimers timers, int seed, CancellationToken token) => StartAsync(count, timers, seed, "", token);
+
+    /// <summary>The same with further lines of the route to the sink.</summary>
+    public static async Task<ClusterLab> StartAsync(int count, LabTimers timers, int seed, string routeLines, CancellationToken token)
     {
         var guard = new LabGuard();
         ClusterLab? lab = null;
@@ -54,7 +57,7 @@ internal sealed class ClusterLab : IAsyncDisposable
             lab = new ClusterLab(await NetworkLab.CreateAsync(count, seed, token), timers, guard);
             for (var i = 0; i < count; i++)
             {
-                lab._nodes.Add(await LabNode.CreateAsync(i, lab.Network.Hosts, timers, guard, token));
+                lab._nodes.Add(await LabNode.CreateAsync(i, lab.Network.Hosts, timers, routeLines, guard, token));
             }
 
             await Task.WhenAll(lab._nodes.Select(node => node.StartAsync()));

@@ -73,14 +73,14 @@ internal sealed partial class LabNode : IAsyncDisposable
     private ChildProcess Child => _child ?? throw new InvalidOperationException($"{Name} was not started.");
 
     /// <summary>Prepares a node; nothing runs yet.</summary>
-    public static async Task<LabNode> CreateAsync(int index, IReadOnlyList<LabHost> hosts, LabTimers timers, LabGuard guard, CancellationToken token)
+    public static async Task<LabNode> CreateAsync(int index, IReadOnlyList<LabHost> hosts, LabTimers timers, string routeLines, LabGuard guard, CancellationToken token)
     {
         var disk = PowerCutDisk.Mount(DiskMegabytes);
         try
         {
             var clock = ShiftedClock.Obstacle() is null ? await ShiftedClock.CreateAsync(token) : null;
             var node = new LabNode(index, hosts[index], guard, disk, clock);
-            await File.WriteAllTextAsync(node._directory["config.toml"], node.Configuration(hosts, timers), token);
+            await File.WriteAllTextAsync(node._directory["config.toml"], node.Configuration(hosts, timers, routeLines), token);
             return node;
         }
         catch
@@ -170,7 +170,7 @@ internal sealed partial class LabNode : IAsyncDisposable
     [GeneratedRegex(@": (?<node>node\d+) leads term (?<term>\d+)\.", RegexOptions.None, matchTimeoutMilliseconds: 10_000)]
     private static partial Regex LeadsTerm();
 
-    private string Configuration(IReadOnlyList<LabHost> hosts, LabTimers timers)
+    private string Configuration(IReadOnlyList<LabHost> hosts, LabTimers timers, string routeLines)
     {
         var peers = string.Join(", ", hosts.Select(host => string.Create(CultureInfo.InvariantCulture, $"\"{host.Address}:{ClusterPort}\"")));
         return string.Create(CultureInfo.InvariantCulture, $"""
@@ -202,6 +202,7 @@ internal sealed partial class LabNode : IAsyncDisposable
             transport = "smtp"
             host = "127.0.0.1"
             port = {SinkPort}
+            {routeLines}
 
             """);
     }

@@ -61,6 +61,9 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     /// <summary>Messages that were acknowledged so far.</summary>
     public long Acknowledged => _clients.Sum(client => client.Acknowledged);
 
+    /// <summary>The most connections to the next hop that were open at once.</summary>
+    public int MostConnections => _sink.MostOpenConnections;
+
     /// <summary>Begins.</summary>
     /// <param name="lab">Whose nodes are sent mail.</param>
     /// <param name="name">Begins every message's id: unique.</param>
@@ -69,6 +72,10 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     /// <param name="token">Ends it at once.</param>
     public static MailWorkload Start(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, CancellationToken token) =>
         new(lab, name, seed, trouble, SessionsPerNode, token);
+
+    /// <summary>The same with another number of clients for each node.</summary>
+    public static MailWorkload Start(ClusterLab lab, string name, int seed, int sessions, CancellationToken token) =>
+        new(lab, name, seed, static (_, _) => SinkAction.Accept, sessions, token);
 
     /// <summary>The next hop and the account alone: the test itself sends, and says what (<see cref="Add"/>).</summary>
     public static MailWorkload Without(ClusterLab lab, CancellationToken token) => new(lab, "", 0, static (_, _) => SinkAction.Accept, 0, token);
