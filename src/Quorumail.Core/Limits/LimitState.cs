@@ -88,6 +88,24 @@ public sealed class LimitState
         ? grants.Where(g => g.Until > stamp).Sum(g => g.Count)
         : 0;
 
+    /// <summary>The keys for which something is granted at a time, and how much, in no order.</summary>
+    public IEnumerable<(string Limit, string Key, int Granted)> GrantedAt(long stamp)
+    {
+        foreach (var ((limit, key), grants) in _grants)
+        {
+            var granted = 0;
+            foreach (var grant in grants)
+            {
+                granted += grant.Until > stamp ? grant.Count : 0;
+            }
+
+            if (granted > 0)
+            {
+                yield return (limit, key, granted);
+            }
+        }
+    }
+
     /// <summary>Applies one command.</summary>
     /// <param name="command">Nothing of it is changed.</param>
     /// <param name="stamp">Cluster time in milliseconds; never falls from one call to the next.</param>

@@ -16,6 +16,7 @@ internal static class SmtpServerCommand
         root.SetAction((parsed, token) => RunAsync(common.Load(parsed), token));
         root.Subcommands.Add(ConfigCommand(common));
         root.Subcommands.Add(new QueueCommand(common).Create());
+        root.Subcommands.Add(new LimitsCommand(common).Create());
         root.Subcommands.Add(new ClusterCommand(common).Create());
         root.Subcommands.Add(new DrainCommand(common).Create());
         root.Subcommands.Add(LogCommand.Create(common));

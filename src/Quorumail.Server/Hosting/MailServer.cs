@@ -215,6 +215,7 @@ internal sealed partial class MailServer : IAsyncDisposable
                 Term = () => queue.Term,
                 Copies = () => queue.Copies,
                 Owned = () => queue.OwnedCount,
+                Limits = () => queue.Limits.Usage(queue.ClusterTime),
             },
             () => queue.IsReady ? null : "the log can't commit",
             () => queue.IsDraining ? "this node drains: it takes no mail" : null,

@@ -83,6 +83,7 @@ internal sealed class HttpServer : IAsyncDisposable
         MapHealth(application, status);
         new QueueEndpoints(status, TimeProvider.System).Map(application);
         new QueueActions(status).Map(application);
+        new LimitEndpoints(status).Map(application);
         new ClusterEndpoints(status).Map(application);
         new StateEndpoints(status).Map(application);
         ApiDocument.Map(application);
@@ -165,10 +166,12 @@ internal sealed class HttpServer : IAsyncDisposable
         }
 
         var process = new ProcessMetrics(status);
+        var limits = new LimitMetrics(status, Metrics.Registry);
         var cluster = new ClusterMetrics(status);
         application.MapGet("/metrics", (RequestDelegate)(context =>
         {
             process.Update();
+            limits.Update();
             cluster.Update();
             context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
             return Metrics.Registry.CollectAndExportAsTextAsync(context.Response.Body, context.RequestAborted);

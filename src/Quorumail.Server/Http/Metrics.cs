@@ -45,6 +45,10 @@ public static class Metrics
     public static Counter RateLimitHits { get; } =
         Factory.CreateCounter("smtp_rate_limit_hits_total", "Connections and messages refused by a limit since start.");
 
+    /// <summary>What a limit of the whole cluster refused here, by its name.</summary>
+    public static Counter LimitRefusals { get; } =
+        Factory.CreateCounter("smtp_limit_refused_total", "Messages and recipients that a limit of the cluster refused on this node since start, by limit.", ["limit"]);
+
     private static readonly Counter Sent = Factory.CreateCounter(
         "smtp_messages_sent_total",
         "Recipients whose delivery ended, by status: delivered or failed.",

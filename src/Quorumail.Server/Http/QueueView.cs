@@ -1,4 +1,5 @@
 using Quorumail.Core.Queue;
+using Quorumail.Server.Limits;
 
 namespace Quorumail.Server.Http;
 
@@ -19,6 +20,9 @@ internal sealed record QueueView(
 
     /// <summary>Messages that this node delivers.</summary>
     public Func<int> Owned { get; init; } = static () => 0;
+
+    /// <summary>The limits that all nodes share, with what is granted of them.</summary>
+    public Func<IReadOnlyList<LimitUsage>> Limits { get; init; } = static () => [];
 
     /// <summary>Term of the replicated log.</summary>
     public Func<long> Term { get; init; } = () => 0;

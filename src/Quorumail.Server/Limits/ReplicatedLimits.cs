@@ -68,25 +68,20 @@ internal sealed class ReplicatedLimits(LimitState restored)
     /// <param name="now">Cluster time.</param>
     public IReadOnlyList<LimitUsage> Usage(long now)
     {
-        LimitRecords records;
         lock (_lock)
         {
-            records = _state.Records;
-        }
+            var usage = _state.Definitions.ToDictionary(
+                limit => limit.Name, limit => new LimitUsage(limit, limit.Capacity - _state.PoolOf(limit, now), 0, 0, null, 0), StringComparer.Ordinal);
+            foreach (var (limit, key, granted) in _state.GrantedAt(now))
+            {
+                if (usage.TryGetValue(limit, out var before))
+                {
+                    usage[limit] = before.With(key, granted);
+                }
+            }
 
-        var usage = new List<LimitUsage>(records.Definitions.Count);
-        foreach (var limit in records.Definitions)
-        {
-            var keys = records.Grants.Where(grant => grant.Until > now && string.Equals(grant.Limit, limit.Name, StringComparison.Ordinal))
-                .GroupBy(grant => grant.Key, StringComparer.Ordinal)
-                .Select(key => (key.Key, Granted: key.Sum(grant => grant.Count)))
-                .OrderByDescending(key => key.Granted).ThenBy(key => key.Key, StringComparer.Ordinal)
-                .ToList();
-            usage.Add(new LimitUsage(
-                limit, keys.Count, keys.Sum(key => (long)key.Granted), keys.Count > 0 ? keys[0].Key : null, keys.Count > 0 ? keys[0].Granted : 0));
+            return [.. usage.Values.OrderBy(each => each.Limit.Name, StringComparer.Ordinal)];
         }
-
-        return usage;
     }
 
     /// <summary>Takes what is to be written.</summary>

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using Microsoft.Extensions.Logging;
 using Quorumail.Core.Limits;
+using Quorumail.Server.Http;
 
 namespace Quorumail.Server.Limits;
 
@@ -92,6 +93,7 @@ public sealed partial class SharedLimits : IAsyncDisposable
                     wait = null;
                     return LimitVerdict.Passed;
                 case LimitVerdict.Refused:
+                    Metrics.LimitRefusals.WithLabels(limit).Inc();
                     return LimitVerdict.Refused;
                 case LimitVerdict.Wait:
                     wait = decision.Until == 0 && _asked.TryGetValue((limit, key), out var asked)

@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using Quorumail.Cluster.Log;
+using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Http;
@@ -34,6 +35,10 @@ public sealed class ApiDocumentTests : IAsyncLifetime
         var gone = await _server.EnqueueAsync("", "bob@b.example");
         await _server.DoAsync(HttpMethod.Delete, $"/api/queue/{gone}?reason=spam");
         await _server.DoAsync(HttpMethod.Post, "/api/queue/suspend?sender=ann@a.example&reason=asked&ttl=1h");
+        await _server.LimitAsync(
+            new DefineLimitCommand(new LimitDefinition("rate", LimitKind.Rate, 5, 60_000, LimitPolicy.Closed)),
+            new DefineLimitCommand(new LimitDefinition("slots", LimitKind.Concurrency, 5, 60_000, LimitPolicy.Share)),
+            new WantSlotCommand("slots", "b.example", "node1"));
     }
 
     public async ValueTask DisposeAsync()
@@ -156,7 +161,7 @@ public sealed class ApiDocumentTests : IAsyncLifetime
             [
                 "/healthz", "/livez", "/readyz", "/ready", "/health", "/metrics", "/api", "/api/openapi.json", "/api/stats",
                 "/api/queue", "/api/queue/domains", "/api/queue/suspects", "/api/queue/suspensions", "/api/queue/removals",
-                "/api/cluster/status", "/api/cluster/nodes", "/api/cluster/replication/stats", "/api/cluster/events",
+                "/api/limits", "/api/cluster/status", "/api/cluster/nodes", "/api/cluster/replication/stats", "/api/cluster/events",
             ])
         {
             yield return ("GET " + plain, plain);

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
+using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
@@ -47,7 +48,20 @@ internal sealed class QueueServer : IAsyncDisposable
     public void Open(QueueAdministration administration)
     {
         var queue = Queue;
-        Status.Open(new QueueView(() => queue.Counts, () => queue.CommitIndex, () => queue.AppliedIndex) { Administration = administration });
+        Status.Open(new QueueView(() => queue.Counts, () => queue.CommitIndex, () => queue.AppliedIndex)
+        {
+            Administration = administration,
+            Limits = () => queue.Limits.Usage(queue.ClusterTime),
+        });
+    }
+
+    /// <summary>Has the log decide about limits.</summary>
+    public async Task LimitAsync(params LimitCommand[] commands)
+    {
+        foreach (var command in commands)
+        {
+            Assert.Equal(LimitStatus.Granted, (await Queue.ProposeAsync(command, Token))!.Value.Status);
+        }
     }
 
     public async Task<QueueId> EnqueueAsync(string from, params string[] recipients)
