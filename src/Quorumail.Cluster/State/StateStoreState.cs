@@ -93,6 +93,13 @@ internal sealed class StateStoreState : IReplicatedState, IAsyncDisposable
         long bytes = 0;
         for (int i = 0; i < commands.Count; i++)
         {
+            // To take it for a malformed one would make this node's state another than that of a node that reads it.
+            if (!commands[i].IsEmpty && commands[i].Span[0] > StateCommandFormat.Version)
+            {
+                throw new LogFormatException(
+                    $"The log holds a command of the shared state of format {commands[i].Span[0]}; this version reads format {StateCommandFormat.Version}. Start a version that reads it.");
+            }
+
             _commands.Add(StateCommandFormat.Decode(commands[i]));
             bytes += commands[i].Length;
         }
