@@ -1,5 +1,7 @@
 using System.CommandLine;
 using Quorumail.Cluster.Journal;
+using Quorumail.Server.Limits;
+using Quorumail.Server.Limits.Format;
 using Quorumail.Server.Queue.Format;
 
 namespace Quorumail.Server.CommandLine;
@@ -46,6 +48,18 @@ internal static class LogCommand
         }
     }
 
-    private static string Describe(ReadOnlyMemory<byte> command) =>
-        QueueEncoding.DecodeCommand(command.Span)?.ToString() ?? "of a later version";
+    private static string Describe(ReadOnlyMemory<byte> command)
+    {
+        try
+        {
+            object? known = ReplicatedLimits.IsCommand(command.Span)
+                ? LimitEncoding.DecodeCommand(command.Span[1..])
+                : QueueEncoding.DecodeCommand(command.Span);
+            return known?.ToString() ?? "of a later version";
+        }
+        catch (Exception later) when (later is NewerFormatException or InvalidDataException)
+        {
+            return "of a later version";
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Core.Smtp.Authentication;
@@ -80,12 +81,14 @@ public sealed class CommandLineTests : IDisposable
         await using (var queue = await MailQueue.OpenAsync(options, TimeProvider.System, NullLoggerFactory.Instance, Token))
         {
             await queue.AbandonAsync(queue.NewId());
+            await queue.ProposeAsync(new RemoveLimitCommand("messages-per-user"), Token);
         }
 
         var (code, output, _) = await RunAsync("log dump");
 
         Assert.Equal(0, code);
         Assert.Contains("OwnerRestartedCommand", output, StringComparison.Ordinal);
+        Assert.Contains("RemoveLimitCommand { Limit = messages-per-user }", output, StringComparison.Ordinal);
     }
 
     [Fact]
