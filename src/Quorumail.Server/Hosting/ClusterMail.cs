@@ -40,8 +40,13 @@ internal sealed partial class ClusterMail : IAsyncDisposable
     public MailQueue Queue { get; }
 
     /// <summary>Opens the disk and begins to take part in the cluster.</summary>
+    /// <param name="options">Checked before.</param>
+    /// <param name="featureLevel">The highest that this program knows; a lower one makes it pass for an older program.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Told what the operator should know.</param>
+    /// <param name="token">Ends the starting.</param>
     /// <exception cref="StartException">That can't be.</exception>
-    public static async Task<ClusterMail> StartAsync(QuorumailOptions options, TimeProvider time, ILoggerFactory loggers, CancellationToken token)
+    public static async Task<ClusterMail> StartAsync(QuorumailOptions options, int featureLevel, TimeProvider time, ILoggerFactory loggers, CancellationToken token)
     {
         var queueOptions = ClusterSetup.QueueOf(options);
         var log = loggers.CreateLogger("bodies");
@@ -63,7 +68,7 @@ internal sealed partial class ClusterMail : IAsyncDisposable
                 new ClusterHost
                 {
                     Application = state,
-                    FeatureLevel = NodeLimits.FeatureLevel,
+                    FeatureLevel = featureLevel,
                     Journal = disk.Database.Journal,
                     Service = bodies,
                     Load = new ServerLoad(options, disk.Database.Health, () => state.IsDraining),
