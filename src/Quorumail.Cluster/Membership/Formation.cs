@@ -133,6 +133,8 @@ internal sealed class Formation(ClusterNodeOptions options, ITransport transport
         // The leader first, as any of them knows it, then everybody who has a log.
         IEnumerable<string> candidates = answers.Select(a => a.Known.Leader).Where(l => l.Length > 0)
             .Concat(answers.Where(a => a.Known.HasLog).Select(a => a.Peer.NodeId)).Distinct(StringComparer.Ordinal);
+        string? waiting = null;
+        string? refusal = null;
         foreach (string candidate in candidates.ToArray())
         {
             using FrameWriter frame = new();
@@ -143,7 +145,7 @@ internal sealed class Formation(ClusterNodeOptions options, ITransport transport
                 FrameAnswer kind = (FrameAnswer)answer.Byte();
                 if (kind == FrameAnswer.Refused)
                 {
-                    Say($"{candidate} does not take this node in: {answer.Text()}");
+                    refusal = $"{candidate} does not take this node in: {answer.Text()}";
                 }
 
                 if (kind == FrameAnswer.Done)
@@ -160,7 +162,13 @@ internal sealed class Formation(ClusterNodeOptions options, ITransport transport
                 // The next one, or later.
             }
 
-            Say($"There is a cluster; its leader ({(candidate.Length > 0 ? candidate : "unknown")}) has not taken this node in yet.");
+            waiting ??= $"There is a cluster; its leader ({(candidate.Length > 0 ? candidate : "unknown")}) has not taken this node in yet.";
+        }
+
+        // A reason, if one of them gave one: the others only don't lead.
+        if ((refusal ?? waiting) is { } said)
+        {
+            Say(said);
         }
 
         return null;

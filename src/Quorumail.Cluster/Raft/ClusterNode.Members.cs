@@ -154,6 +154,13 @@ public sealed partial class ClusterNode
             return answer.Byte((byte)FrameAnswer.Refused).Text("a node asks for itself alone").ToArray();
         }
 
+        // It would find commands in the log that it can't read.
+        if (peer.FeatureLevel < log.States.Cluster.FeatureLevel)
+        {
+            return answer.Byte((byte)FrameAnswer.Refused)
+                .Text($"the cluster goes by feature level {log.States.Cluster.FeatureLevel}, and its program knows {peer.FeatureLevel}; start a later version").ToArray();
+        }
+
         ProposalResult result = await DecideAsync(ClusterCommand.Admit(nodeId, address, disk), token);
         if (result.Outcome != ProposalOutcome.Applied)
         {

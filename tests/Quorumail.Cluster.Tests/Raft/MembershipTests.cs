@@ -145,6 +145,26 @@ public sealed class MembershipTests
     }
 
     [Fact]
+    public async Task A_new_disk_with_a_program_below_the_clusters_feature_level_is_told_so()
+    {
+        await using TestCluster cluster = await TestCluster.FormAsync(2, configure: o => o with { FeatureLevel = 2 });
+        await Eventually.TrueAsync(() => cluster.Nodes.Values.All(n => n.Node.FeatureLevel == 2), cluster.Describe);
+        cluster.Configure = o => o with { FeatureLevel = 1 };
+        TestNode old = cluster.Add("node3", Three);
+        Task starting = old.StartAsync();
+
+        await Eventually.TrueAsync(() => old.Node.WaitingFor.Contains("feature level 2", StringComparison.Ordinal), () => old.Node.WaitingFor + cluster.Describe());
+        Assert.All(cluster.Nodes.Values.Where(n => n != old), n => Assert.Equal(2, n.Node.Members.Count));
+
+        // The same disk with a program that knows it.
+        await cluster.StopAsync("node3");
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting);
+        cluster.Configure = o => o with { FeatureLevel = 2 };
+        await cluster.RestartAsync("node3");
+        await cluster.AllVoteAsync(3);
+    }
+
+    [Fact]
     public async Task The_feature_level_rises_only_when_all_members_know_it()
     {
         await using TestCluster cluster = await TestCluster.FormAsync(3);
