@@ -133,7 +133,7 @@ internal sealed class Formation(ClusterNodeOptions options, ITransport transport
         // The leader first, as any of them knows it, then everybody who has a log.
         IEnumerable<string> candidates = answers.Select(a => a.Known.Leader).Where(l => l.Length > 0)
             .Concat(answers.Where(a => a.Known.HasLog).Select(a => a.Peer.NodeId)).Distinct(StringComparer.Ordinal);
-        string? waiting = null;
+        string? notYet = null;
         string? refusal = null;
         foreach (string candidate in candidates.ToArray())
         {
@@ -162,11 +162,11 @@ internal sealed class Formation(ClusterNodeOptions options, ITransport transport
                 // The next one, or later.
             }
 
-            waiting ??= $"There is a cluster; its leader ({(candidate.Length > 0 ? candidate : "unknown")}) has not taken this node in yet.";
+            notYet ??= $"There is a cluster; its leader ({(candidate.Length > 0 ? candidate : "unknown")}) has not taken this node in yet.";
         }
 
         // A reason, if one of them gave one: the others only don't lead.
-        if ((refusal ?? waiting) is { } said)
+        if ((refusal ?? notYet) is { } said)
         {
             Say(said);
         }

@@ -6,7 +6,6 @@ using Quorumail.Server.Queue;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
-using Quorumail.Server.Tests.Queue;
 using Quorumail.Server.Tests.Storage;
 using Quorumail.Tests.Formats;
 

@@ -26,7 +26,7 @@ public sealed class JournalFormatTests
         using var directory = new TemporaryDirectory();
         using (var made = JournalSegment.Create(directory.Path, 7, 5, SegmentSize, null))
         {
-            file.Writes("header", File.ReadAllBytes(made.Path)[..JournalSegment.HeaderSize]);
+            file.Writes("header", File.ReadAllBytes(made.Path).AsSpan(0, JournalSegment.HeaderSize));
         }
 
         File.Delete(Path.Combine(directory.Path, "00000000000000000007.log"));
