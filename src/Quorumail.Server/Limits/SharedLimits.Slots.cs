@@ -1,4 +1,5 @@
 using Quorumail.Core.Limits;
+using Quorumail.Server.Http;
 
 namespace Quorumail.Server.Limits;
 
@@ -70,6 +71,7 @@ public sealed partial class SharedLimits
                     case LimitVerdict.Passed:
                         return (Hold(decision.Slot!, now), 0);
                     case LimitVerdict.Refused:
+                        Metrics.LimitRefusals.WithLabels(limit).Inc();
                         return (null, decision.Until);
                     case LimitVerdict.Ask:
                         wait = BeginAskAsync((limit, key), asked => AskAsync((WantSlotCommand)decision.Ask!, asked));
