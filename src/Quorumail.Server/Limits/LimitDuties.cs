@@ -61,7 +61,16 @@ internal sealed partial class LimitDuties : IAsyncDisposable
             await Task.Delay(Interval / 5, _time, token);
         }
 
-        if (!IsSettled)
+        if (IsSettled)
+        {
+            return;
+        }
+
+        if (!_areKnown())
+        {
+            LogUnknown(_log, Describe(_wanted));
+        }
+        else
         {
             LogOther(_log, Describe(_state.Rules.Limits), Describe(_wanted));
         }
@@ -133,6 +142,9 @@ internal sealed partial class LimitDuties : IAsyncDisposable
 
     [LoggerMessage(1, LogLevel.Warning, "the limit {Limit} keeps its old window until what was granted of it is over")]
     private static partial void LogBusy(ILogger log, string limit);
+
+    [LoggerMessage(3, LogLevel.Warning, "the limits {Wanted} begin when every node's version knows them")]
+    private static partial void LogUnknown(ILogger log, string wanted);
 
     [LoggerMessage(2, LogLevel.Warning, "the cluster's limits are {Present}, by the leader's configuration; this node's are {Wanted}: give all nodes the same")]
     private static partial void LogOther(ILogger log, string present, string wanted);
