@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Tests.Network;
 
 namespace Quorumail.Cluster.Tests;
@@ -10,8 +11,11 @@ internal sealed class ManagedCluster : IAsyncDisposable
     private readonly TemporaryDirectory _directory = new();
     private readonly Dictionary<string, int> _ports = new(StringComparer.Ordinal);
 
-    public ManagedCluster(int count)
+    private readonly ClusterTimers _timers;
+
+    public ManagedCluster(int count, ClusterTimers? timers = null)
     {
+        _timers = timers ?? TestCluster.Timers;
         TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
         foreach (TcpListener listener in listeners)
         {
@@ -33,9 +37,9 @@ internal sealed class ManagedCluster : IAsyncDisposable
 
     public ClusterManager this[string nodeId] => Managers[nodeId];
 
-    public static async Task<ManagedCluster> StartAsync(int count)
+    public static async Task<ManagedCluster> StartAsync(int count, ClusterTimers? timers = null)
     {
-        ManagedCluster cluster = new(count);
+        ManagedCluster cluster = new(count, timers);
         await Task.WhenAll(cluster.Names.Select(name => cluster.StartAsync(name)).ToArray());
         await cluster.ReadyAsync();
         return cluster;
@@ -49,7 +53,7 @@ internal sealed class ManagedCluster : IAsyncDisposable
         Peers = [.. _ports.Values.Select(port => $"127.0.0.1:{port}")],
         HeartbeatIntervalMs = 200,
         HeartbeatTimeoutMs = 800,
-        Timers = TestCluster.Timers,
+        Timers = _timers,
         DataDirectory = _directory[nodeId],
     };
 

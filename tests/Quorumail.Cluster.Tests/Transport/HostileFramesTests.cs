@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Globalization;
+using Quorumail.Cluster.Raft;
 using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Tests.Transport;
@@ -45,6 +47,67 @@ public sealed class HostileFramesTests(ITestOutputHelper output)
         Assert.Equal((1, 0), (a.Count("connected b/0"), a.Count("disconnected b")));
         Assert.True(a.Transport.Counters.Refused(RefusalReason.Malformed) > 0);
         Assert.True(GC.GetTotalMemory(forceFullCollection: true) - memory < 256 << 20, "memory is bounded");
+    }
+
+    [Fact]
+    public async Task Whatever_a_stranger_says_to_a_cluster_its_leader_and_its_term_stay()
+    {
+        var seed = Setting("QUORUMAIL_FUZZ_SEED", Environment.TickCount & int.MaxValue);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {seed}"));
+        var random = new Random(seed);
+        await using var cluster = await ManagedCluster.StartAsync(3, ClusterTimers.Default);
+        var leader = await cluster.LeaderAsync();
+        var before = (leader.LeaderId, leader.Term);
+        var memory = GC.GetTotalMemory(forceFullCollection: true);
+        var frames = Setting("QUORUMAIL_FRAMES", 2000);
+        for (var sent = 0; sent < frames;)
+        {
+            using var peer = await RawPeer.OpenAsync(cluster.Managers.Values.ElementAt(random.Next(3)).EndPoint!, "hostile");
+            try
+            {
+                for (var left = random.Next(1, 50); left > 0; left--, sent++)
+                {
+                    await peer.SendAsync(random.Next(2) == 0 ? Frame(random, isOpen: true) : Message(random, leader.LeaderId!));
+                }
+            }
+            catch (System.Net.Sockets.SocketException)
+            {
+                // It has been cut off, as it should be.
+            }
+        }
+
+        await cluster.ReadyAsync();
+        Assert.All(cluster.Managers.Values, node => Assert.Equal(before, (node.LeaderId, node.Term)));
+        Assert.True(GC.GetTotalMemory(forceFullCollection: true) - memory < 256 << 20, "memory is bounded");
+    }
+
+    /// <summary>One of the guide's messages, true to its form and a lie, or nearly true to its form.</summary>
+    private static byte[] Message(Random random, string leader)
+    {
+        var name = random.Next(2) == 0 ? leader : "hostile";
+        var term = random.NextInt64(1L << random.Next(1, 62));
+        var body = new ArrayBufferWriter<byte>();
+        var type = (FrameType)random.Next((int)FrameType.Election, (int)FrameType.LeaderAnnounce + 1);
+        switch (type)
+        {
+            case FrameType.Election:
+                new Election(name, term, 0, term, term, random.Next(2) == 0, random.Next(3), random.Next(10)).Write(body);
+                break;
+            case FrameType.Vote:
+                new Vote(name, leader, random.Next(2) == 0, term, random.Next(10), random.Next(3)).Write(body);
+                break;
+            default:
+                new LeaderAnnounce(name, term).Write(body);
+                break;
+        }
+
+        var octets = body.WrittenSpan.ToArray();
+        for (var flips = random.Next(2) * random.Next(4); flips > 0; flips--)
+        {
+            octets[random.Next(octets.Length)] ^= (byte)(1 << random.Next(8));
+        }
+
+        return [(byte)type, 0, 0, (byte)(octets.Length >> 8), (byte)octets.Length, .. octets];
     }
 
     private static byte[] Frame(Random random, bool isOpen)
