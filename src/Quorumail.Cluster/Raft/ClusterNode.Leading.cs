@@ -113,7 +113,7 @@ public sealed partial class ClusterNode
         long index = log.Trail.CommitIndex;
         if (!log.Trail.IsAlone)
         {
-            await log.Node.ForceReplicationAsync(token);
+            await log.Node.ConfirmAsync(token);
         }
 
         return index;

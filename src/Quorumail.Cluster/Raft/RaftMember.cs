@@ -13,6 +13,7 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
     private readonly CancellationTokenSource _gone = new();
     private IRaftClusterMember.ReplicationState _state;
     private SnapshotTransfer? _transfer;
+    private Answered? _answered;
 
     event Action<ClusterMemberStatusChangedEventArgs> IClusterMember.MemberStatusChanged
     {
@@ -59,6 +60,7 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
     public void Reset()
     {
         MatchedIndex = 0;
+        _answered = null;
         _transfer?.Dispose();
         _transfer = null;
     }
@@ -100,6 +102,15 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
             throw new NotSupportedException("Entries that are not the journal's can't be sent.");
         }
 
+        if (content.Count == 0 && IsReachable && _answered is { } answered && answered.StandsFor(term, prevLogIndex, commitIndex, node))
+        {
+            // The engine asks once a round, and counts a member as gone that is some rounds behind: with another one gone, it would give up its
+            // leadership. So a member catches up with the rounds that had nothing for it without being asked anew for each.
+            return answered.Result;
+        }
+
+        long began = node.Time.GetTimestamp();
+        _answered = null;
         Result<ReplicationStatus> result = await AppendAsync(term, content, prevLogIndex, prevLogTerm, commitIndex, token);
         if (result.Value.Result == HeartbeatResult.Rejected && result.Value.LastIndex < prevLogIndex
             && node.Trail.ReadAll(result.Value.LastIndex, prevLogIndex + content.Count) is { } missing)
@@ -123,6 +134,10 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
             {
                 result = result with { Value = result.Value with { Result = HeartbeatResult.Replicated } };
             }
+        }
+        else if (result.Value.Result is HeartbeatResult.Replicated or HeartbeatResult.ReplicatedWithLeaderTerm)
+        {
+            _answered = new Answered(term, prevLogIndex + content.Count, commitIndex, began, result);
         }
 
         return result;
@@ -203,5 +218,17 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
             Term = answer.Long(),
             Value = new ReplicationStatus { Result = (HeartbeatResult)answer.Byte(), LastIndex = answer.Long() },
         };
+    }
+
+    /// <summary>The latest answer to an append that told the member all that there was.</summary>
+    private sealed record Answered(long Term, long Index, long CommitIndex, long Began, Result<ReplicationStatus> Result)
+    {
+        /// <summary>A part of the heartbeat, so that the member is heard of, and hears of the leader, as often as the timers ask for.</summary>
+        private const int HeartbeatPart = 4;
+
+        /// <summary>Whether the member would say the same again to an append that has nothing new, and was asked since it last mattered.</summary>
+        public bool StandsFor(long term, long index, long commitIndex, RaftNode node) =>
+            Term == term && Index == index && CommitIndex == commitIndex
+            && Began > node.ConfirmedAfter && node.Time.GetElapsedTime(Began) < node.Timers.Heartbeat / HeartbeatPart;
     }
 }

@@ -22,6 +22,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     private Task _following = Task.CompletedTask;
     private int _installing;
     private long _heardAt;
+    private long _confirmedAfter;
     private long _leadTerm;
     private bool _leadershipEnded;
 
@@ -65,6 +66,9 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     /// <summary>When a leader was last heard of (timestamp of the clock); 0 if never.</summary>
     public long HeardAt => Volatile.Read(ref _heardAt);
+
+    /// <summary>An answer to what was sent before this says nothing of whether this node leads still (timestamp of the clock).</summary>
+    public long ConfirmedAfter => Volatile.Read(ref _confirmedAfter);
 
     /// <summary>Whether this node leads, as far as it knows.</summary>
     public bool Leads => Leader is { IsRemote: false } && !Volatile.Read(ref _leadershipEnded);
@@ -131,6 +135,14 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     {
         Elections.AnswerSelf(term, isPreVote, Members.Count);
         Voting?.Invoke(term, isPreVote);
+    }
+
+    /// <summary>Returns when a majority has answered to what was sent after the call.</summary>
+    /// <exception cref="NotLeaderException">This node does not lead.</exception>
+    public async ValueTask ConfirmAsync(CancellationToken token)
+    {
+        Volatile.Write(ref _confirmedAfter, Time.GetTimestamp());
+        await ForceReplicationAsync(token);
     }
 
     /// <summary>This node leads from now on.</summary>
@@ -326,6 +338,10 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         };
 
         public bool Standby => false;
+
+        // Rounds that a member may be behind before the engine counts it as gone. It has one every millisecond under load: its default,
+        // 16, is a hiccup, in which the death of another member would end the leadership.
+        public int MaxReplicationLag => 1024;
 
         public bool IsLeaderLeaseEnabled => false;
     }

@@ -47,7 +47,7 @@ public static class Metrics
 
     /// <summary>What a limit of the whole cluster refused here, by its name.</summary>
     public static Counter LimitRefusals { get; } =
-        Factory.CreateCounter("smtp_limit_refused_total", "Messages and recipients that a limit of the cluster refused on this node since start, by limit.", ["limit"]);
+        Factory.CreateCounter("smtp_limit_refused_total", "Messages and recipients that a limit of the cluster refused on this node, and deliveries that it held back, since start, by limit.", ["limit"]);
 
     private static readonly Counter Sent = Factory.CreateCounter(
         "smtp_messages_sent_total",

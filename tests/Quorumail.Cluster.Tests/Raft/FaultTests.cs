@@ -63,6 +63,34 @@ public sealed class FaultTests
         Assert.Contains("ms ago", follower.Node.Events.All.Last(e => e.Kind == ClusterEventKind.LeaderMissed).Text, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task The_death_of_a_follower_ends_no_leadership_while_the_other_is_rounds_behind()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode[] followers = [.. cluster.Nodes.Values.Where(n => n != leader)];
+        long term = leader.Node.Term;
+        cluster.Network.Delay(leader.Name, followers[0].Name, TimeSpan.FromMilliseconds(30), TimeSpan.FromMilliseconds(30));
+        using CancellationTokenSource stop = new();
+        Task[] writers = [.. Enumerable.Range(0, 4).Select(writer => Task.Run(() => WriteAsync(writer * 100_000), Token))];
+        await Eventually.TrueAsync(() => leader.Numbers.Length > 200, cluster.Describe);
+
+        cluster.Network.Isolate(followers[1].Name, silently: false);
+        int before = leader.Numbers.Length;
+        await Eventually.TrueAsync(() => leader.Numbers.Length > before + 20, cluster.Describe);
+        await stop.CancelAsync();
+        await Task.WhenAll(writers);
+        Assert.True((leader.Node.Leads, leader.Node.Term) == (true, term), cluster.Describe());
+
+        async Task WriteAsync(int number)
+        {
+            for (; !stop.IsCancellationRequested; number++)
+            {
+                await leader.ProposeAsync(number);
+            }
+        }
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

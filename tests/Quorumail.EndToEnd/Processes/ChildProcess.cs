@@ -42,7 +42,15 @@ internal sealed class ChildProcess : IAsyncDisposable
     public string Output => File.Exists(_logPath) ? ReadShared(_logPath) : "";
 
     /// <summary>The last lines of <see cref="Output"/>, for messages.</summary>
-    public string OutputTail => string.Join('\n', Output.Split('\n').TakeLast(25));
+    public string OutputTail
+    {
+        get
+        {
+            // A line a message would hide what happened to the cluster.
+            var lines = Output.Split('\n');
+            return string.Join('\n', [.. lines.SkipLast(25).Where(line => line.Contains(" cluster: ", StringComparison.Ordinal)).TakeLast(25), .. lines.TakeLast(25)]);
+        }
+    }
 
     /// <summary>Starts <paramref name="program"/>; its output is appended to <paramref name="logPath"/>.</summary>
     public static ChildProcess Start(
