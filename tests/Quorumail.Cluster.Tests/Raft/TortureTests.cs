@@ -52,7 +52,10 @@ public sealed class TortureTests
             }
         }
 
+        // The faults may have left no majority all the time; without them there must be one, and it must go on.
         cluster.Network.Heal();
+        int before = AppliedCount();
+        await Eventually.TrueAsync(() => AppliedCount() > before + 20, () => $"seed {seed}: {trace}\n{cluster.Describe()}", TimeSpan.FromSeconds(60));
         await enough.CancelAsync();
         await load;
         try
@@ -72,6 +75,14 @@ public sealed class TortureTests
 
     private static int? Number(string name) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), CultureInfo.InvariantCulture, out int number) ? number : null;
+
+    private int AppliedCount()
+    {
+        lock (_lock)
+        {
+            return _outcomes.Count(o => o.Value == ProposalOutcome.Applied);
+        }
+    }
 
     private void Watch(TestNode node) => node.Node.Events.Noted += noted =>
     {
@@ -188,7 +199,6 @@ public sealed class TortureTests
             Assert.Empty(lost);
             int[] refused = [.. _outcomes.Where(o => o.Value == ProposalOutcome.Refused && there.Contains(o.Key)).Select(o => o.Key)];
             Assert.True(refused.Length == 0, string.Join('\n', refused.Select(r => $"{r} was refused ({_reasons[r]}) and applied")));
-            Assert.True(_outcomes.Count(o => o.Value == ProposalOutcome.Applied) > 20, $"{_outcomes.Count} proposals, too few applied");
             Assert.All(
                 _events.Where(e => e.Event.Kind == ClusterEventKind.ElectionWon).GroupBy(e => e.Event.Term),
                 term => Assert.Single(term.Select(e => e.Node).Distinct()));
