@@ -236,7 +236,19 @@ public sealed partial class SharedLimits
             }
         }
 
-        lost.ForEach(slot => slot.Lose());
+        foreach (var slot in lost)
+        {
+            try
+            {
+                slot.Lose();
+            }
+            catch (AggregateException failure)
+            {
+                // Its connection has failed in closing; the others must be closed in time all the same.
+                LogNotClosed(_log, slot.Held.Limit, failure.Message);
+            }
+        }
+
         asking.AddRange(commands.Select(command => TryProposeAsync(command, token)));
         return Task.WhenAll(asking);
     }

@@ -265,6 +265,9 @@ public sealed partial class SharedLimits : IAsyncDisposable
         }
     }
 
+    [LoggerMessage(2, LogLevel.Error, "a connection whose slot of the limit {Limit} is lost failed in closing: {Reason}")]
+    private static partial void LogNotClosed(ILogger log, string limit, string reason);
+
     [LoggerMessage(1, LogLevel.Warning, "the log could not be asked about the limit {Limit}: {Reason}")]
     private static partial void LogNotAsked(ILogger log, string limit, string reason);
 }
