@@ -5,20 +5,15 @@ using Quorumail.EndToEnd.Crash;
 namespace Quorumail.EndToEnd.Cluster.Faults;
 
 /// <summary>One cluster for many tests, one after the other; one that a test has left in trouble is not used again.</summary>
-public sealed class SharedLab : IAsyncDisposable
+internal sealed class SharedLab : IAsyncDisposable
 {
     private ClusterLab? _lab;
     private bool _isInUse;
     private int _uses;
 
-    /// <summary>A cluster that serves; skips the test where none can be.</summary>
-    internal async Task<ClusterLab> TakeAsync(CancellationToken token)
+    /// <summary>A cluster that serves.</summary>
+    public async Task<ClusterLab> TakeAsync(CancellationToken token)
     {
-        if (NetworkLab.Obstacle() is { } obstacle)
-        {
-            Assert.Skip(obstacle);
-        }
-
         if (_isInUse && _lab is not null)
         {
             await _lab.DisposeAsync();
@@ -29,11 +24,11 @@ public sealed class SharedLab : IAsyncDisposable
         return _lab ??= await ClusterLab.StartAsync(3, LabTimers.Guide, CrashPlan.Seed, token);
     }
 
-    /// <summary>A name that no test before has used.</summary>
-    internal string NewName() => string.Create(CultureInfo.InvariantCulture, $"s{CrashPlan.Seed}-{_uses++}");
+    /// <summary>A name that no test before has used on this cluster.</summary>
+    public string NewName() => string.Create(CultureInfo.InvariantCulture, $"s{CrashPlan.Seed}-{_uses++}");
 
     /// <summary>The cluster is well again.</summary>
-    internal void GiveBack() => _isInUse = false;
+    public void GiveBack() => _isInUse = false;
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -10,7 +10,7 @@ namespace Quorumail.EndToEnd.Cluster.Mail;
 
 /// <summary>Mail through some of the faults of <see cref="FaultTable"/>; through all of them, at random: <see cref="MailTortureTests"/>.</summary>
 [Collection(QuietMachine.Name)]
-public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) : IClassFixture<SharedLab>
+public sealed class MailFaultTests(ITestOutputHelper output, SharedLabs labs)
 {
     private const int WarmUp = 20;
     private const string Recipient = "r@sink.example";
@@ -20,7 +20,9 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(40);
 
     /// <summary>A death, a silence, and the end of all power; or those that QUORUMAIL_FAULTS names.</summary>
-    public static TheoryData<string> Kinds => [.. FaultTable.Chosen?.Select(fault => fault.Name) ?? ["kill-leader", "leader-cut-off", "power-all"]];
+    public static TheoryData<string> Kinds => [.. Chosen.Select(fault => fault.Name)];
+
+    private static IEnumerable<Fault> Chosen => FaultTable.Chosen ?? new[] { "kill-leader", "leader-cut-off", "power-all" }.Select(FaultTable.Of);
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -29,37 +31,38 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
     public async Task What_was_answered_250_arrives_once_or_is_listed_through(string kind)
     {
         output.WriteLine($"QUORUMAIL_SEED={CrashPlan.Seed}");
-        var fault = FaultTable.Of(kind);
-        if (fault.Obstacle() is { } obstacle)
-        {
-            Assert.Skip(obstacle);
-        }
-
-        var lab = await shared.TakeAsync(Token);
-        var random = new Random((CrashPlan.Seed * 397) + FaultTable.All.TakeWhile(each => each != fault).Count());
-        await using var mail = MailWorkload.Start(lab, shared.NewName(), random.Next(), new SinkTrouble(random.Next()).Decide, Token);
-        await mail.UntilAcknowledgedAsync(WarmUp, Limit, Token);
-        var report = await new FaultRun(lab, mail, random, Token).RunAsync([fault], fault.Lasts);
-        await mail.StopAsync();
-        output.WriteLine(report.ToString());
-        output.WriteLine(mail.Summary());
-        var verdict = await mail.SettleAsync(Token);
-        output.WriteLine(verdict.ToString());
-        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{lab.Outputs}");
-        Assert.Empty(mail.LateAnswers(lab.Grace));
-        shared.GiveBack();
+        output.WriteLine(await labs.CaseAsync(nameof(MailFaultTests), Chosen, FaultTable.Of(kind), (fault, lab, name) => PassAsync(fault, lab, name, Token), Token));
     }
 
     [Fact]
     public async Task A_majority_lost_at_the_final_dot_and_a_client_that_sends_again_make_one_delivery_or_one_that_is_listed()
     {
         output.WriteLine($"QUORUMAIL_SEED={CrashPlan.Seed}");
-        var lab = await shared.TakeAsync(Token);
+        output.WriteLine(await labs.UseAsync(LoseMajorityAsync, Token));
+    }
+
+    private static async Task<string> PassAsync(Fault fault, ClusterLab lab, string name, CancellationToken token)
+    {
+        var random = new Random((CrashPlan.Seed * 397) + FaultTable.All.TakeWhile(each => each != fault).Count());
+        await using var mail = MailWorkload.Start(lab, name, random.Next(), new SinkTrouble(random.Next()).Decide, token);
+        await mail.UntilAcknowledgedAsync(WarmUp, Limit, token);
+        var report = await new FaultRun(lab, mail, random, token).RunAsync([fault], fault.Lasts);
+        await mail.StopAsync();
+        var verdict = await mail.SettleAsync(token);
+        var said = $"{report}\n{mail.Summary()}\n{verdict}";
+        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {said}\n{lab.Outputs}");
+        Assert.Empty(mail.LateAnswers(lab.Grace));
+        return said;
+    }
+
+    private static async Task<string> LoseMajorityAsync(ClusterLab lab, string name)
+    {
         await using var mail = MailWorkload.Without(lab, Token);
         var random = new Random(CrashPlan.Seed);
         var node = lab.Nodes[random.Next(lab.Nodes.Count)];
-        var message = TestMessage.Random(shared.NewName(), 5000, random);
+        var message = TestMessage.Random(name, 5000, random);
         var octets = Dots.Stuff(message.Content);
+        string said;
         using (var client = await SmtpConversation.ConnectAsync(PlanFor(node), Token))
         {
             await BeginAsync(client);
@@ -68,8 +71,8 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
             var cut = Stopwatch.StartNew();
             await client.SendAsync(FinalDot, Token);
             var reply = await client.ReadReplyAsync(Token);
-            output.WriteLine($"{node.Name} after {cut.Elapsed.TotalSeconds:0.0} s: {reply}");
-            Assert.Equal(451, reply.Code);
+            said = $"{node.Name} after {cut.Elapsed.TotalSeconds:0.0} s: {reply}";
+            Assert.True(reply.Code == 451, said);
             await Task.Delay(TimeSpan.FromSeconds(Math.Max(0, 12 - cut.Elapsed.TotalSeconds)), Token);
         }
 
@@ -84,9 +87,8 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLab shared) :
 
         mail.Add(new SentMessage(message.Id, [Recipient], SendOutcome.Acknowledged, "250"));
         var verdict = await mail.SettleAsync(Token);
-        output.WriteLine(verdict.ToString());
-        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {verdict}\n{lab.Outputs}");
-        shared.GiveBack();
+        Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {said}\n{verdict}\n{lab.Outputs}");
+        return $"{said}\n{verdict}";
     }
 
     private static async Task BeginAsync(SmtpConversation client)
