@@ -205,9 +205,9 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
         await SettleAsync(servers, [1, 2], sink, [.. alone[0].Sent]);
     }
 
-    private const string Trusting = "trusted_networks = [\"127.0.0.0/8\"]";
+    internal const string Trusting = "trusted_networks = [\"127.0.0.0/8\"]";
 
-    private static string Lines(SmtpSink sink) => string.Create(CultureInfo.InvariantCulture, $"""
+    internal static string Lines(SmtpSink sink) => string.Create(CultureInfo.InvariantCulture, $"""
         in_doubt_wait = "5s"
         [queue]
         retry_schedule = ["1s"]

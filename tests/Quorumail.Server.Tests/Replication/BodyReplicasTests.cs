@@ -33,14 +33,18 @@ public sealed class BodyReplicasTests
         }
     }
 
-    [Fact]
-    public async Task A_node_that_does_not_answer_is_not_waited_for()
+    [Theory]
+    [InlineData(4096, 1)]
+    [InlineData(4096, 2)]
+    [InlineData(Chunked, 1)]
+    [InlineData(Chunked, 2)]
+    public async Task A_node_that_does_not_answer_is_not_waited_for(int size, int silent)
     {
         await using MemoryCluster cluster = new(3, minCopies: 2);
         TaskCompletionSource gate = new();
-        cluster.Nodes[1].Gate = gate.Task;
-        var receipt = await KeepAsync(cluster.Nodes[0], Chunked);
-        Assert.Equal([cluster.Nodes[0].Self, cluster.Nodes[2].Self], receipt.Holders!);
+        cluster.Nodes[silent].Gate = gate.Task;
+        var receipt = await KeepAsync(cluster.Nodes[0], size);
+        Assert.Equal([cluster.Nodes[0].Self, cluster.Nodes[3 - silent].Self], receipt.Holders!);
         gate.SetResult();
     }
 

@@ -36,6 +36,7 @@ internal sealed class LoadClient(LoadPlan plan)
     private async Task RunSessionAsync(int index, CancellationToken stop, CancellationToken token)
     {
         var random = new Random(HashCode.Combine(plan.Seed, index));
+        var pace = new Pace(plan, index);
         while (MayGoOn(stop))
         {
             try
@@ -44,7 +45,7 @@ internal sealed class LoadClient(LoadPlan plan)
                 var greeting = await conversation.ReadReplyAsync(token);
                 if (greeting.Code == 220 && (await conversation.AskAsync("EHLO load.example", token)).Code == 250)
                 {
-                    await SendMessagesAsync(conversation, random, stop, token);
+                    await SendMessagesAsync(conversation, random, pace, stop, token);
                     continue;
                 }
             }
@@ -60,9 +61,9 @@ internal sealed class LoadClient(LoadPlan plan)
     private bool MayGoOn(CancellationToken stop) =>
         !stop.IsCancellationRequested && (plan.Messages == 0 || Interlocked.Read(ref _started) < plan.Messages);
 
-    private async Task SendMessagesAsync(SmtpConversation conversation, Random random, CancellationToken stop, CancellationToken token)
+    private async Task SendMessagesAsync(SmtpConversation conversation, Random random, Pace pace, CancellationToken stop, CancellationToken token)
     {
-        while (MayGoOn(stop))
+        while (MayGoOn(stop) && await pace.NextAsync(stop))
         {
             var number = Interlocked.Increment(ref _started);
             var id = string.Create(CultureInfo.InvariantCulture, $"{plan.Name}-{number}");
@@ -165,4 +166,26 @@ internal sealed class LoadClient(LoadPlan plan)
         },
         Reply = reply.ToString(),
     };
+
+    /// <summary>When a session's next message is due.</summary>
+    private sealed class Pace(LoadPlan plan, int index)
+    {
+        private readonly long _began = Stopwatch.GetTimestamp();
+        private long _count;
+
+        // False once the client is told to stop.
+        public async Task<bool> NextAsync(CancellationToken stop)
+        {
+            if (plan.Rate > 0)
+            {
+                var due = TimeSpan.FromSeconds((index + ((double)plan.Sessions * _count++)) / plan.Rate) - Stopwatch.GetElapsedTime(_began);
+                if (due > TimeSpan.Zero)
+                {
+                    await Task.WhenAny(Task.Delay(due, stop));
+                }
+            }
+
+            return !stop.IsCancellationRequested;
+        }
+    }
 }

@@ -24,6 +24,9 @@ internal sealed record LoadPlan
     /// <summary>Connections at once.</summary>
     public int Sessions { get; init; } = 8;
 
+    /// <summary>Messages a second, spread over the sessions; what is late is caught up with. 0: as many as the server takes.</summary>
+    public int Rate { get; init; }
+
     /// <summary>Messages in all; 0: until stopped.</summary>
     public long Messages { get; init; }
 
