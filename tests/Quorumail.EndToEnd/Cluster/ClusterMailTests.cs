@@ -14,6 +14,9 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
     private static readonly TimeSpan FormLimit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan LoadLimit = TimeSpan.FromSeconds(90);
 
+    /// <summary>Of mail that goes on until a test ends, to each node: enough to be under way whenever something happens, and room for other tests.</summary>
+    private const int EndlessRate = 50;
+
     /// <summary>Longer than the wait for a lost node's open attempts, which the test sets to 5 s.</summary>
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(120);
 
@@ -224,7 +227,7 @@ public sealed class ClusterMailTests(ITestOutputHelper output)
     private static LoadClient[] Loads(ClusterServers servers, IEnumerable<int> nodes, long messages, string name = "m", int seed = 1) =>
         [.. nodes.Select(i => new LoadClient(new LoadPlan
         {
-            Port = servers.SmtpPort(i), Name = $"{name}-{i}", Sessions = 4, Messages = messages, Seed = seed + i,
+            Port = servers.SmtpPort(i), Name = $"{name}-{i}", Sessions = 4, Messages = messages, Rate = messages == 0 ? EndlessRate : 0, Seed = seed + i,
         }))];
 
     private async Task<LedgerVerdict> SettleAsync(ClusterServers servers, int[] nodes, SmtpSink sink, IReadOnlyCollection<SentMessage> sent)

@@ -202,6 +202,13 @@ internal sealed partial class ClusterServers : IAsyncDisposable
         return [.. document.RootElement.GetProperty("suspects").EnumerateArray().Select(ListedSuspect.Read)];
     }
 
+    /// <summary>How many messages of a state one node lists; of any state if none is named.</summary>
+    public async Task<int> CountListedAsync(int index, string? state, CancellationToken token)
+    {
+        var answer = await TryGetAsync(index, state is null ? "api/queue" : "api/queue?state=" + state, token);
+        return answer is { Status: HttpStatusCode.OK } ? JsonElement.Parse(answer.Value.Body).GetProperty("messages").GetArrayLength() : -1;
+    }
+
     /// <summary>Waits until no message is queued, as these nodes say.</summary>
     public async Task UntilQueueEmptyAsync(IEnumerable<int> nodes, TimeSpan limit, CancellationToken token)
     {
