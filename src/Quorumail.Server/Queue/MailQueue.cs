@@ -204,7 +204,8 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 
     /// <summary>
     /// Takes responsibility for a message whose body is complete. Unless the result <see cref="QueueProposal.IsAccepted"/>,
-    /// the client must be answered 451: the message is then taken back in the background, until that is committed.
+    /// the client must be answered 451: the message is then taken back in the background, until that is committed. If it is
+    /// <see cref="QueueProposal.IsLeftOpen"/> the client must not be answered at all.
     /// </summary>
     /// <param name="id">From <see cref="NewId"/>; proposed once only.</param>
     /// <param name="envelope">At least one recipient.</param>
@@ -228,16 +229,18 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
         }
 
         LogNotEnqueued(_logger, id, proposal.Outcome, proposal.Status, proposal.Reason);
-        if (proposal.Status != ApplyStatus.Collision)
+        if (proposal.Status == ApplyStatus.Collision)
         {
-            await _retractions.AddAsync(id, withdraws: proposal.Outcome == ProposalOutcome.Unknown);
+            return proposal;
         }
 
-        return proposal;
+        var isUnknown = proposal.Outcome == ProposalOutcome.Unknown;
+        var isNoted = await _retractions.AddAsync(id, withdraws: isUnknown);
+        return proposal with { IsLeftOpen = isUnknown && !isNoted };
     }
 
     /// <summary>Gives up a body that is complete and will not be enqueued.</summary>
-    public ValueTask AbandonAsync(QueueId id) => _retractions.AddAsync(id, withdraws: false);
+    public async ValueTask AbandonAsync(QueueId id) => await _retractions.AddAsync(id, withdraws: false);
 
     /// <summary>The message, if it is in the queue.</summary>
     public bool TryGet(QueueId id, [NotNullWhen(true)] out QueuedMessage? message) => _state.TryGet(id, out message);

@@ -15,6 +15,12 @@ public readonly record struct QueueProposal(ProposalOutcome Outcome, ApplyStatus
     /// <summary>There were more than the command's limit: repeated, it goes on with them.</summary>
     public bool HasMore { get; init; }
 
+    /// <summary>
+    /// An Enqueue that may be committed, now or later, and that this node's failed disk can't remember to take back: any
+    /// answer to the client might be wrong.
+    /// </summary>
+    public bool IsLeftOpen { get; init; }
+
     /// <summary>Committed, and Apply did what the command asks.</summary>
     public bool IsAccepted => Outcome == ProposalOutcome.Applied && Status == ApplyStatus.Accepted;
 }

@@ -71,7 +71,8 @@ internal sealed partial class Retractions : IAsyncDisposable
     /// <summary>Takes a message back; returns when that is on the disk, not when it is done.</summary>
     /// <param name="id">The message.</param>
     /// <param name="withdraws">Its Enqueue may be committed; if false it can't be, and only the body is to go.</param>
-    public async ValueTask AddAsync(QueueId id, bool withdraws)
+    /// <returns>False if this disk, which has failed, can't remember it.</returns>
+    public async ValueTask<bool> AddAsync(QueueId id, bool withdraws)
     {
         try
         {
@@ -80,11 +81,11 @@ internal sealed partial class Retractions : IAsyncDisposable
         }
         catch (StorageException)
         {
-            // The disk has failed, the node stops, and what the client is told does not change.
-            return;
+            return false;
         }
 
         Open(id, withdraws);
+        return true;
     }
 
     public async ValueTask DisposeAsync()

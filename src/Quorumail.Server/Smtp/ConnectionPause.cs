@@ -22,6 +22,7 @@ internal enum ConnectionAnswer
     NotStored,
     Committed,
     NotCommitted,
+    LeftOpen,
     Limited,
     PasswordRight,
     PasswordWrong,

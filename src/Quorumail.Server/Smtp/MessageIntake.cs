@@ -102,8 +102,7 @@ public sealed partial class MessageIntake : IAsyncDisposable
     /// <param name="envelope">At least one recipient.</param>
     /// <param name="traits">What was seen and declared.</param>
     /// <param name="token">Bounds the waiting.</param>
-    /// <returns>Null when the message is committed, else what to answer.</returns>
-    public async ValueTask<SmtpReply?> CommitAsync(BodyWriter body, Envelope envelope, BodyTraits traits, CancellationToken token)
+    public async ValueTask<IntakeOutcome> CommitAsync(BodyWriter body, Envelope envelope, BodyTraits traits, CancellationToken token)
     {
         BodyReceipt receipt;
         try
@@ -115,17 +114,17 @@ public sealed partial class MessageIntake : IAsyncDisposable
         {
             // The disk may still finish it: the body is nobody's then.
             await _queue.AbandonAsync(body.Id);
-            return SmtpReplies.NotCommitted;
+            return new IntakeOutcome(IsQueued: false, SmtpReplies.NotCommitted);
         }
         catch (StorageException failure)
         {
             LogBodyFailed(_log, body.Id, failure.Message);
             await body.DisposeAsync();
-            return _health.AcceptsMail ? SmtpReplies.StorageFailed : SmtpReplies.StorageRefuses;
+            return new IntakeOutcome(IsQueued: false, _health.AcceptsMail ? SmtpReplies.StorageFailed : SmtpReplies.StorageRefuses);
         }
 
         var proposal = await _queue.EnqueueAsync(body.Id, envelope, receipt, traits, token);
-        return proposal.IsAccepted ? null : SmtpReplies.NotCommitted;
+        return new IntakeOutcome(proposal.IsAccepted, proposal.IsAccepted || proposal.IsLeftOpen ? null : SmtpReplies.NotCommitted);
     }
 
     /// <summary>Lists a message whose 250 the client may not have read.</summary>

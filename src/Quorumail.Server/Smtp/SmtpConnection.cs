@@ -253,7 +253,14 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                     return true;
             }
 
-            pause = Drive(ref input, await DoAsync(pause));
+            var answer = await DoAsync(pause);
+            if (answer == ConnectionAnswer.LeftOpen)
+            {
+                await _wire.TryFlushAsync();
+                return false;
+            }
+
+            pause = Drive(ref input, answer);
         }
 
         Advance(result, input);
@@ -433,11 +440,11 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             _services.MailLogger, body.Id, envelope.ReversePath, _clientText, session.Helo, session.Protocol, body.Size, envelope.Recipients.Count, session.User);
         _limits?.Use();
         var bound = StartCommitTimer();
-        _refusal = await _services.Intake.CommitAsync(body, envelope, session.Traits, bound);
+        (var isQueued, _refusal) = await _services.Intake.CommitAsync(body, envelope, session.Traits, bound);
         _clock.Stop();
-        if (_refusal is not null)
+        if (!isQueued)
         {
-            return ConnectionAnswer.NotCommitted;
+            return _refusal is null ? ConnectionAnswer.LeftOpen : ConnectionAnswer.NotCommitted;
         }
 
         var delay = _services.Time.GetElapsedTime(started);

@@ -1,10 +1,12 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Core.Smtp;
 using Quorumail.Server.Limits;
+using Quorumail.Server.Queue;
 using Quorumail.Server.Smtp;
 
 namespace Quorumail.Server.Tests.Smtp;
@@ -93,6 +95,17 @@ public sealed class ReceivingTests
         server.Time.Advance(TimeSpan.FromSeconds(12));
         Assert.StartsWith("451 4.3.2", await sending, StringComparison.Ordinal);
         Assert.StartsWith("250", await client.AskAsync("RSET"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_message_that_a_failed_disk_leaves_open_is_answered_neither_250_nor_451()
+    {
+        await using var server = await SmtpTestServer.StartAsync();
+        server.Queue.Decide = static (_, _) => ValueTask.FromResult(new QueueProposal(ProposalOutcome.Unknown, default) { IsLeftOpen = true });
+        using var client = await server.ConnectAsync();
+        await client.ReplyAsync();
+        await client.AskAsync("EHLO client.test");
+        Assert.Equal("", await client.SendMessageAsync("x: y"));
     }
 
     [Fact]

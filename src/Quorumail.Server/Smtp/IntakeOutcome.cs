@@ -1,0 +1,11 @@
+using Quorumail.Core.Smtp;
+
+namespace Quorumail.Server.Smtp;
+
+/// <summary>
+/// What came of a message. One that is neither queued nor refused is left open by a disk that failed: the connection ends
+/// without an answer, and the client, which knows as little as we, sends again (RFC 5321 4.2.5, RFC 1047).
+/// </summary>
+/// <param name="IsQueued">It is committed: 250.</param>
+/// <param name="Refusal">What to answer otherwise.</param>
+public readonly record struct IntakeOutcome(bool IsQueued, SmtpReply? Refusal);

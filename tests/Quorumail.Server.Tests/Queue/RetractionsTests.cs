@@ -1,0 +1,51 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Quorumail.Cluster.Log;
+using Quorumail.Core.Mail;
+using Quorumail.Server.Queue;
+using Quorumail.Server.Storage;
+using Quorumail.Server.Tests.Storage;
+
+namespace Quorumail.Server.Tests.Queue;
+
+public sealed class RetractionsTests
+{
+    private static readonly QueueId Id = QueueId.Create(1_700_000_000_000, 7);
+
+    [Fact]
+    public async Task What_a_disk_remembers_to_take_back_is_taken_back_in_the_next_life()
+    {
+        using TemporaryDirectory directory = new();
+        await using (var database = BodyStoreTests.Open(directory))
+        {
+            await using var retractions = Begin(database, accepts: false);
+            Assert.True(await retractions.AddAsync(Id, withdraws: true));
+        }
+
+        await using var again = BodyStoreTests.Open(directory);
+        await using var later = Begin(again, accepts: true);
+        await MailQueueTests.UntilAsync(() => later.Count == 0);
+    }
+
+    [Fact]
+    public async Task A_disk_that_has_failed_says_that_it_can_not_remember()
+    {
+        using TemporaryDirectory directory = new();
+        await using var database = BodyStoreTests.Open(directory);
+        await using var retractions = Begin(database, accepts: false);
+        database.Health.Fail(new IOException("the power is gone"));
+        Assert.False(await retractions.AddAsync(Id, withdraws: true));
+        Assert.Equal(0, retractions.Count);
+    }
+
+    private static Retractions Begin(Database database, bool accepts)
+    {
+        Retractions retractions = new(
+            database,
+            (_, _) => ValueTask.FromResult(accepts ? new QueueProposal(ProposalOutcome.Applied, default) : new QueueProposal(ProposalOutcome.Unknown, default)),
+            TimeSpan.FromSeconds(5),
+            TimeProvider.System,
+            NullLogger.Instance);
+        retractions.Start();
+        return retractions;
+    }
+}
