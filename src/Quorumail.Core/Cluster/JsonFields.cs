@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
@@ -13,6 +14,9 @@ internal ref struct JsonFields
 {
     // Heartbeats nest two levels; what a newer version adds may go some deeper.
     private const int DepthMax = 8;
+
+    /// <summary>Bytes that a text's byte takes at most: <c>\u007F</c>.</summary>
+    private const int EscapeMax = 6;
 
     private Utf8JsonReader _reader;
     private readonly int _depth;
@@ -108,12 +112,15 @@ internal ref struct JsonFields
     /// <summary>The value as a text of at most <paramref name="bytesMax"/> bytes.</summary>
     public string Text(int bytesMax)
     {
-        if (_reader.TokenType != JsonTokenType.String || _reader.ValueSpan.Length > bytesMax)
+        var written = _reader.ValueSpan.Length;
+        if (_reader.TokenType != JsonTokenType.String || written > (long)bytesMax * EscapeMax)
         {
             throw new JsonException("not a text, or too long");
         }
 
-        return _reader.GetString()!;
+        // What is escaped counts as what it means: we write some characters in six bytes ourselves.
+        var text = _reader.GetString()!;
+        return written <= bytesMax || Encoding.UTF8.GetByteCount(text) <= bytesMax ? text : throw new JsonException("too long");
     }
 
     /// <summary>The value as a node's name.</summary>

@@ -44,6 +44,18 @@ public sealed class MessageTests
         Assert.Equal(Compact(Json), Text(expected.Write));
     }
 
+    [Theory]
+    [InlineData('k')]
+    [InlineData('\u007F')]
+    [InlineData('"')]
+    public void A_key_is_as_long_as_what_it_says_not_as_it_is_written(char character)
+    {
+        var longest = new StateUpdate(new string(character, StateUpdate.KeyMax), "", 1);
+
+        Assert.Equal(longest, StateUpdate.Read(Octets(longest.Write)));
+        Assert.Null(StateUpdate.Read(Octets((longest with { Key = longest.Key + character }).Write)));
+    }
+
     [Fact]
     public void A_deletion_says_so()
     {
