@@ -1,6 +1,8 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Tests.Storage;
@@ -10,6 +12,8 @@ namespace Quorumail.Server.Tests.Queue;
 public sealed class RetractionsTests
 {
     private static readonly QueueId Id = QueueId.Create(1_700_000_000_000, 7);
+
+    private readonly ConcurrentQueue<QueueCommand> _proposed = new();
 
     [Fact]
     public async Task What_a_disk_remembers_to_take_back_is_taken_back_in_the_next_life()
@@ -21,9 +25,11 @@ public sealed class RetractionsTests
             Assert.True(await retractions.AddAsync(Id, withdraws: true));
         }
 
+        _proposed.Clear();
         await using var again = BodyStoreTests.Open(directory);
         await using var later = Begin(again, accepts: true);
         await MailQueueTests.UntilAsync(() => later.Count == 0);
+        Assert.Equal([new WithdrawCommand(Id)], _proposed);
     }
 
     [Fact]
@@ -37,11 +43,15 @@ public sealed class RetractionsTests
         Assert.Equal(0, retractions.Count);
     }
 
-    private static Retractions Begin(Database database, bool accepts)
+    private Retractions Begin(Database database, bool accepts)
     {
         Retractions retractions = new(
             database,
-            (_, _) => ValueTask.FromResult(accepts ? new QueueProposal(ProposalOutcome.Applied, default) : new QueueProposal(ProposalOutcome.Unknown, default)),
+            (command, _) =>
+            {
+                _proposed.Enqueue(command);
+                return ValueTask.FromResult(new QueueProposal(accepts ? ProposalOutcome.Applied : ProposalOutcome.Unknown, default));
+            },
             TimeSpan.FromSeconds(5),
             TimeProvider.System,
             NullLogger.Instance);
