@@ -1,3 +1,4 @@
+using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 
 namespace Quorumail.Simulation;
@@ -16,6 +17,9 @@ internal sealed class ClusterLog(Simulator simulator, Oracle oracle, int size)
     private long _version;
 
     public IReadOnlyList<(QueueCommand Command, long Stamp, ApplyStatus Status)> Committed => _committed;
+
+    /// <summary>The bodies in the log.</summary>
+    public Dictionary<QueueId, ModelBody> Bodies { get; } = [];
 
     /// <summary>The processes that run, by node.</summary>
     public SortedDictionary<string, ClusterServer> Servers { get; } = new(StringComparer.Ordinal);

@@ -28,6 +28,13 @@ internal sealed class ClusterServer : ModelNode
         : base(name, simulator, oracle, disk, fault)
     {
         _log = log;
+        if (log.Committed.Count > disk.FlushedCount + 5 && simulator.Chance(20))
+        {
+            // It was away for longer than the others keep the log.
+            simulator.Record("snapshot", (name, disk.FlushedCount, log.Committed.Count));
+            disk.TakeSnapshot(oracle.State, log.Committed.Count);
+        }
+
         _state = disk.Records.Read(Oracle.Limits);
         _applied = disk.FlushedCount;
         _delivery = new ModelDelivery(this, hops);
@@ -118,6 +125,7 @@ internal sealed class ClusterServer : ModelNode
                 throw new BrokenPromiseException($"{command.GetType().Name} was answered {status} by {Name} and {expected} elsewhere");
             }
 
+            changes.CarriedBodies.ForEach(carried => Disk.Carry(carried.Id, _log.Bodies[carried.Id]));
             changes.ReleasedBodies.ForEach(Disk.Delete);
             changes.Messages.ForEach(_feed.Enqueue);
             if (Fault != PlantedFault.MissesMoves)
@@ -145,6 +153,12 @@ internal sealed class ClusterServer : ModelNode
         _lastIdTime = Math.Max(Simulator.Now, Math.Max(_state.IdFloor, _lastIdTime) + 1);
         var submission = new Submission(QueueId.Create(_lastIdTime, (uint)Simulator.Random.Next()), envelope);
         Oracle.Submitted(submission);
+        if (Simulator.Chance(50))
+        {
+            Enqueue(submission, [], answer, Carry(submission.Id, new ModelBody(submission, null)));
+            return;
+        }
+
         Spread(submission.Id, new ModelBody(submission, null), holders =>
         {
             if (holders is null)
@@ -164,7 +178,7 @@ internal sealed class ClusterServer : ModelNode
     /// <summary>Copies a body that this node has to another one, and tells the log.</summary>
     public void CopyTo(ClusterServer target, QueueId id) => After(Simulator.Between(5, 500), () =>
     {
-        if (IsReachable && target.IsReachable && Disk.Bodies.TryGetValue(id, out var body))
+        if (IsReachable && target.IsReachable && Disk.Find(id) is { } body)
         {
             target.Disk.Write(id, body);
             target.Disk.Sync(id);
@@ -222,12 +236,36 @@ internal sealed class ClusterServer : ModelNode
             Retract(id);
         }
 
+        if (Disk.IsUnchecked)
+        {
+            SayWhatIsLacking();
+        }
+
         // Bodies that an earlier life stored and nobody came to enqueue.
         foreach (var id in _orphans.Where(id => Disk.Bodies.ContainsKey(id) && !_state.TryGet(id, out _)))
         {
             ProposeUntilKnown(new AbandonCommand(id));
         }
     }
+
+    /// <summary>Bodies that came in the log while another node's records were taken over.</summary>
+    private void SayWhatIsLacking()
+    {
+        var self = new BodyHolder(Name, Disk.Incarnation);
+        QueueId[] lacking = [.. _state.Messages.Where(m => m.Holders.Contains(self) && Disk.Find(m.Id) is null).Select(m => m.Id).Order()];
+        if (lacking.Length == 0 || Fault == PlantedFault.ForgetsWhatItLacks)
+        {
+            Disk.IsUnchecked = false;
+        }
+        else
+        {
+            ProposeUntilKnown(new HoldersChangedCommand(lacking, self, Added: false), () => Disk.IsUnchecked = false);
+        }
+    }
+
+    public override ModelBody? Fetch(QueueId id) => !Disk.IsUnchecked
+        ? null
+        : _log.Servers.Values.Where(s => s != this && s.IsReachable && IsReachable).Select(s => s.Disk.Find(id)).FirstOrDefault(body => body is not null);
 
     private void Feed()
     {
@@ -244,6 +282,13 @@ internal sealed class ClusterServer : ModelNode
         if (left.Count == 0)
         {
             After(0, () => stored(done));
+            return;
+        }
+
+        if (Simulator.Chance(50))
+        {
+            var carried = Carry(left[0].Id, new ModelBody(null, left[0]));
+            Store([.. left.Skip(1)], [.. done, left[0].ToEnqueue(1000, new byte[16], BodyTraits.None, [], Name, carried)], stored);
             return;
         }
 
@@ -325,16 +370,27 @@ internal sealed class ClusterServer : ModelNode
     private void KeepOrGiveUp(QueueId id) => After(10 * 60_000, () =>
     {
         CatchUp();
-        if (Disk.Bodies.ContainsKey(id) && !_state.TryGet(id, out _))
+        if (Disk.Find(id) is not null && !_state.TryGet(id, out _))
         {
             ProposeUntilKnown(new AbandonCommand(id));
         }
     });
 
-    private void Enqueue(Submission submission, IReadOnlyList<BodyHolder> holders, Action<SubmissionAnswer> answer)
+    // Bytes in the command stand for a body in the log.
+    private ReadOnlyMemory<byte> Carry(QueueId id, ModelBody body)
+    {
+        _log.Bodies[id] = body;
+        return new byte[1];
+    }
+
+    private void Enqueue(
+        Submission submission, IReadOnlyList<BodyHolder> holders, Action<SubmissionAnswer> answer, ReadOnlyMemory<byte> body = default)
     {
         var command = new EnqueueCommand(
-            submission.Id, submission.Envelope, 1000, BodyTraits.None, new byte[16], holders, Name);
+            submission.Id, submission.Envelope, 1000, BodyTraits.None, new byte[16], holders, Name)
+        {
+            Body = body,
+        };
         Propose(command, status =>
         {
             if (status == ApplyStatus.Accepted)

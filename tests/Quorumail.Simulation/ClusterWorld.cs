@@ -199,7 +199,7 @@ internal sealed class ClusterWorld
     /// <summary>Only a disk whose loss the copies survive: no other is lost, and every message has all of its.</summary>
     private bool MayWipe() =>
         _oracle.State.Members is { } members && _oracle.State.Copies.TooFew == 0
-        && _oracle.Disks.All(d => members.Find(d.Key)?.Incarnation == d.Value.Incarnation);
+        && _oracle.Disks.All(d => members.Find(d.Key)?.Incarnation == d.Value.Incarnation && !d.Value.IsUnchecked);
 
     private void Crash(string name, long downTime)
     {
@@ -232,7 +232,7 @@ internal sealed class ClusterWorld
     {
         foreach (var message in _oracle.State.MessagesWantingCopies(null, 50))
         {
-            var source = _log.Servers.Values.FirstOrDefault(s => s.IsReachable && s.Disk.Bodies.ContainsKey(message.Id));
+            var source = _log.Servers.Values.FirstOrDefault(s => s.IsReachable && s.Disk.Find(message.Id) is not null);
             var target = _log.Servers.Values.FirstOrDefault(s => s.IsReachable && s.IsReady
                 && !message.Holders.Contains(new BodyHolder(s.Name, s.Disk.Incarnation)));
             if (source is not null && target is not null)

@@ -176,12 +176,12 @@ internal sealed class ModelDelivery
     /// <summary>The body, or null if the message has left the queue meanwhile.</summary>
     private ModelBody? Body(QueuedMessage message)
     {
-        if (_server.Disk.Bodies.TryGetValue(message.Id, out var body))
+        if ((_server.Disk.Find(message.Id) ?? _server.Fetch(message.Id)) is { } body)
         {
             return body;
         }
 
-        return _server.Oracle.IsOwn(_server, message)
+        return !_server.Disk.IsUnchecked && _server.Oracle.IsOwn(_server, message)
             ? throw new BrokenPromiseException($"{message.Id} is in the queue, so its body can be read")
             : null;
     }

@@ -8,6 +8,7 @@ namespace Quorumail.Simulation;
 internal sealed class ModelDisk(Oracle oracle)
 {
     private readonly Dictionary<QueueId, ModelBody> _unsynced = [];
+    private readonly Dictionary<QueueId, ModelBody> _carried = [];
 
     public SortedDictionary<QueueId, ModelBody> Bodies { get; } = [];
 
@@ -25,7 +26,15 @@ internal sealed class ModelDisk(Oracle oracle)
     /// <summary>Commands of the log that are in <see cref="Records"/>.</summary>
     public int FlushedCount { get; private set; }
 
+    /// <summary>The records came from another node, and bodies that they tell of may be missing.</summary>
+    public bool IsUnchecked { get; set; }
+
     public void Write(QueueId id, ModelBody body) => _unsynced[id] = body;
+
+    /// <summary>Takes what came in the log; it is written with the records that the log makes.</summary>
+    public void Carry(QueueId id, ModelBody body) => _carried[id] = body;
+
+    public ModelBody? Find(QueueId id) => Bodies.GetValueOrDefault(id) ?? _carried.GetValueOrDefault(id);
 
     public void Sync(QueueId id)
     {
@@ -38,6 +47,7 @@ internal sealed class ModelDisk(Oracle oracle)
     public void Delete(QueueId id)
     {
         _unsynced.Remove(id);
+        _carried.Remove(id);
         if (Bodies.Remove(id))
         {
             oracle.CheckDeleted(id);
@@ -50,6 +60,20 @@ internal sealed class ModelDisk(Oracle oracle)
         changes.ForEach(c => Records.Write(c, state));
         changes.Clear();
         FlushedCount = count;
+        foreach (var (id, body) in _carried)
+        {
+            Bodies[id] = body;
+        }
+
+        _carried.Clear();
+    }
+
+    /// <summary>Another node's records take the place of these.</summary>
+    public void TakeSnapshot(QueueState state, int count)
+    {
+        Records = QueueStore.Of(state);
+        FlushedCount = count;
+        IsUnchecked = true;
     }
 
     /// <summary>Everything is lost; with it what the node alone knew: that it has answered 451 and not yet taken the message back.</summary>
@@ -62,6 +86,8 @@ internal sealed class ModelDisk(Oracle oracle)
         Retractions.Clear();
         Records = new QueueStore();
         FlushedCount = 0;
+        IsUnchecked = false;
+        _carried.Clear();
     }
 
     /// <summary>What was not synced is there or not, as it pleases the disk.</summary>
@@ -76,5 +102,6 @@ internal sealed class ModelDisk(Oracle oracle)
         }
 
         _unsynced.Clear();
+        _carried.Clear();
     }
 }

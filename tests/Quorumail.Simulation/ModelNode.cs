@@ -1,4 +1,5 @@
 using Quorumail.Core.Delivery;
+using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 
 namespace Quorumail.Simulation;
@@ -25,6 +26,9 @@ internal abstract class ModelNode(string name, Simulator simulator, Oracle oracl
 
     /// <summary>Proposes a command; the answer is null when nothing is known to be applied.</summary>
     public abstract void Propose(QueueCommand command, Action<ApplyStatus?> answer);
+
+    /// <summary>A body that this disk should have and lacks, from another node.</summary>
+    public virtual ModelBody? Fetch(QueueId id) => null;
 
     /// <summary>Makes notices durable, on as many disks as it takes.</summary>
     public abstract void Store(IReadOnlyList<NoticePlan> notices, Action<IReadOnlyList<EnqueueCommand>> stored);

@@ -20,6 +20,8 @@ internal sealed class Oracle(Simulator simulator)
     private readonly Dictionary<(QueueId, int Recipient), bool> _wantsNotice = [];
     private readonly Dictionary<(QueueId, int Recipient), string> _addresses = [];
     private readonly List<Submission> _submissions = [];
+    private readonly Dictionary<QueueId, int> _carried = [];
+    private int _count;
 
     /// <summary>As small as makes their edges show; the same on all nodes.</summary>
     public static QueueLimits Limits { get; } = new() { MovesPerSave = 1, SaveInterval = 20_000, MaxPlacements = 4 };
@@ -44,6 +46,12 @@ internal sealed class Oracle(Simulator simulator)
         _changes.Clear();
         var owner = command is AttemptStartedCommand begun && _state.TryGet(begun.Id, out var message) ? message.Owner : null;
         var status = _state.Apply(command, stamp, _changes);
+        _count++;
+        foreach (var (id, _) in _changes.CarriedBodies)
+        {
+            _carried[id] = _count;
+        }
+
         simulator.Record(command.GetType().Name, (SubjectOf(command), status));
         Check(
             status != ApplyStatus.Accepted || from is null || owner is null || from == owner,
@@ -138,9 +146,13 @@ internal sealed class Oracle(Simulator simulator)
         _state.TryGet(message.Id, out var now) && now.Epoch == message.Epoch && now.Owner == node.Name
         && (_state.Members is null || now.Holders.Contains(new BodyHolder(node.Name, node.Disk.Incarnation)));
 
-    /// <summary>Every holder that the queue names has the body, unless it has lost its whole disk meanwhile.</summary>
+    /// <summary>
+    /// Every holder that the queue names has the body, or will come to it in the log, unless it has lost its whole disk
+    /// meanwhile, or is about to say what it lacks.
+    /// </summary>
     private bool IsDurable(QueuedMessage message) => message.Holders.All(h =>
-        Disks[h.Node] is var disk && (disk.Incarnation != h.Incarnation || disk.Bodies.ContainsKey(message.Id)));
+        Disks[h.Node] is var disk && (disk.Incarnation != h.Incarnation || disk.IsUnchecked || disk.Bodies.ContainsKey(message.Id)
+            || disk.FlushedCount < _carried.GetValueOrDefault(message.Id)));
 
     private void CheckEnd(Submission submission)
     {

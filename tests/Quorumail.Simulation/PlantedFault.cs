@@ -35,6 +35,9 @@ public enum PlantedFault
     /// <summary>Of several nodes: begins a new life under the number of the last one.</summary>
     KeepsItsLife,
 
+    /// <summary>Of several nodes: does not tell which bodies it lacks after it was given the queue.</summary>
+    ForgetsWhatItLacks,
+
     /// <summary>Of several nodes: does not look at messages that come to it from a lost one.</summary>
     MissesMoves,
 }

@@ -138,6 +138,7 @@ public sealed class SimulationTests
     [InlineData(PlantedFault.ClaimsCopies, "body is durable")]
     [InlineData(PlantedFault.KeepsItsLife, "all comes to its end")]
     [InlineData(PlantedFault.MissesMoves, "all comes to its end")]
+    [InlineData(PlantedFault.ForgetsWhatItLacks, "body is durable")]
     [InlineData(PlantedFault.SendsDotWithoutStart, "no final dot without an accepted start")]
     [InlineData(PlantedFault.ForgetsDoubt, "delivered twice only if it is listed")]
     public void A_planted_fault_of_a_cluster_is_found(PlantedFault fault, string promise)

@@ -35,8 +35,12 @@ public sealed record NoticePlan(
     /// <param name="traits">As the composer says.</param>
     /// <param name="holders">Disks that hold it.</param>
     /// <param name="owner">The node that delivers it.</param>
+    /// <param name="body">The body itself, if the log is to carry it.</param>
     public EnqueueCommand ToEnqueue(
-        long size, ReadOnlyMemory<byte> hash, BodyTraits traits, IReadOnlyList<BodyHolder> holders, string owner) =>
+        long size, ReadOnlyMemory<byte> hash, BodyTraits traits, IReadOnlyList<BodyHolder> holders, string owner, ReadOnlyMemory<byte> body = default) =>
         new(Id, new Envelope("", [new EnvelopeRecipient(Original.ReversePath, DsnNotify.Never)], DsnReturn.Headers),
-            size, traits, hash, holders, owner, Original.Tenant);
+            size, traits, hash, holders, owner, Original.Tenant)
+        {
+            Body = body,
+        };
 }

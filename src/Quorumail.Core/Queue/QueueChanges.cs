@@ -20,6 +20,9 @@ public sealed class QueueChanges
     /// </summary>
     public List<QueueId> ReleasedBodies { get; } = [];
 
+    /// <summary>Bodies that came with their messages, as they are to be stored.</summary>
+    public List<(QueueId Id, ReadOnlyMemory<byte> Body)> CarriedBodies { get; } = [];
+
     /// <summary>Suspects to add.</summary>
     public List<ListedSuspect> SuspectsListed { get; } = [];
 
@@ -87,6 +90,7 @@ public sealed class QueueChanges
     {
         Messages.Clear();
         ReleasedBodies.Clear();
+        CarriedBodies.Clear();
         SuspectsListed.Clear();
         SuspectsDropped.Clear();
         TombstonesSet.Clear();

@@ -10,13 +10,13 @@ public abstract record QueueCommand
     }
 }
 
-/// <summary>Takes responsibility for a message whose body is durable already. Its commit is what 250 means.</summary>
+/// <summary>Takes responsibility for a message whose body is durable already, or comes with it. Its commit is what 250 means.</summary>
 /// <param name="Id">New in the queue; a collision is refused.</param>
 /// <param name="Envelope">At least one recipient.</param>
 /// <param name="Size">Octets of the stored message.</param>
 /// <param name="Traits">What was seen in the message.</param>
 /// <param name="BodyHash">XxHash128 of the stored message, 16 bytes.</param>
-/// <param name="Holders">Nodes whose disks hold the body, the accepting node first.</param>
+/// <param name="Holders">Nodes whose disks hold the body, the accepting node first. In a cluster not looked at if the log carries the body.</param>
 /// <param name="Owner">The node that delivers.</param>
 /// <param name="Tenant">Empty for the default tenant.</param>
 public sealed record EnqueueCommand(
@@ -27,7 +27,14 @@ public sealed record EnqueueCommand(
     ReadOnlyMemory<byte> BodyHash,
     IReadOnlyList<BodyHolder> Holders,
     string Owner,
-    string Tenant = "") : QueueCommand;
+    string Tenant = "") : QueueCommand
+{
+    /// <summary>
+    /// The body as a node stores it, if it is small enough for the log to carry it; else empty. Whoever has the entry has the
+    /// body: members that are not down count as its holders.
+    /// </summary>
+    public ReadOnlyMemory<byte> Body { get; init; }
+}
 
 /// <summary>
 /// Gives up an id whose Enqueue may still come: whichever of the two applies first wins. If this one, the body is freed

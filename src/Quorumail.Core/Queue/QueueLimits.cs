@@ -23,6 +23,9 @@ public sealed record QueueLimits
     /// <summary>Recipients of a message. 10 000: the largest <c>max_recipients</c> that can be configured.</summary>
     public int MaxRecipients { get; init; } = 10_000;
 
+    /// <summary>Octets of a body that the log carries, as it is stored. 1 MiB; what nodes send is far below (<c>BodyFormat.CarriedMax</c>).</summary>
+    public int MaxCarriedBody { get; init; } = 1 << 20;
+
     /// <summary>The highest attempt number. A day of back-to-back attempts, ten a second.</summary>
     public int MaxAttempt { get; init; } = 1_000_000;
 

@@ -29,6 +29,16 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
     /// <summary>Whether the disk belongs to a member now: its copies count, also while the member is down.</summary>
     public bool IsCurrent(BodyHolder holder) => Find(holder.Node) is { } node && node.Incarnation == holder.Incarnation;
 
+    /// <summary>
+    /// Who has a body that the log carries: the members that follow it. One that is down comes to it by the log, too, unless it is
+    /// away for so long that it is given the queue without the bodies; so it is named only where the others are too few.
+    /// </summary>
+    public IReadOnlyList<BodyHolder> HoldersByLog()
+    {
+        var up = Nodes.Count(node => !node.IsDown);
+        return [.. Nodes.Where(node => !node.IsDown || up < MinCopies).Select(node => new BodyHolder(node.Name, node.Incarnation))];
+    }
+
     /// <summary>How many members have a copy that counts.</summary>
     public int CopiesOf(IReadOnlyList<BodyHolder> holders) => View(holders).Copies;
 

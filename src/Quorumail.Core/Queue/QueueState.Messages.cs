@@ -5,6 +5,9 @@ namespace Quorumail.Core.Queue;
 /// <content>Messages that come, are given up, and are withdrawn.</content>
 public sealed partial class QueueState
 {
+    // Asked for with each message, and changed with the members alone.
+    private (QueueMembers Members, IReadOnlyList<BodyHolder> Holders)? _byLog;
+
     private ApplyStatus ApplyEnqueue(EnqueueCommand command, long stamp, QueueChanges changes)
     {
         var status = command.Id.Milliseconds <= _marks.IdFloor ? ApplyStatus.Abandoned : CheckEnqueue(command);
@@ -87,7 +90,7 @@ public sealed partial class QueueState
         if (command.Envelope is not { ReversePath: not null, Recipients: { Count: > 0 } recipients }
             || recipients.Count > _limits.MaxRecipients || command.Size < 0 || command.BodyHash.Length > 64
             || command.Owner is null || command.Tenant is null || command.Holders is null
-            || (_members is not null && command.Holders.Count > _limits.MaxNodes))
+            || (_members is not null && command.Holders.Count > _limits.MaxNodes) || command.Body.Length > _limits.MaxCarriedBody)
         {
             return ApplyStatus.Invalid;
         }
@@ -111,7 +114,7 @@ public sealed partial class QueueState
         }
 
         return _members is { } members
-            && (members.Find(command.Owner) is null || members.CopiesOf(command.Holders) < members.MinCopies)
+            && (members.Find(command.Owner) is null || (command.Body.IsEmpty && members.CopiesOf(command.Holders) < members.MinCopies))
             ? ApplyStatus.TooFewCopies
             : ApplyStatus.Accepted;
     }
@@ -169,7 +172,7 @@ public sealed partial class QueueState
         var owner = _shared.Share(command.Owner);
         var message = new QueuedMessage(
             command.Id, _shared.Share(envelope.ReversePath), envelope.Return, envelope.EnvelopeId, recipients,
-            command.Size, command.Traits, command.BodyHash.ToArray(), _sharedHolders.Share(command.Holders), owner,
+            command.Size, command.Traits, command.BodyHash.ToArray(), _sharedHolders.Share(HoldersOf(command)), owner,
             EpochOf(owner), stamp, _shared.Share(command.Tenant))
         {
             Placed = _members is null ? 0 : _marks.LastEpoch,
@@ -182,5 +185,24 @@ public sealed partial class QueueState
 
         Put(message);
         changes.Messages.Add(new QueueChange(message.Id, message));
+        if (!command.Body.IsEmpty)
+        {
+            changes.CarriedBodies.Add((message.Id, command.Body));
+        }
+    }
+
+    private IReadOnlyList<BodyHolder> HoldersOf(EnqueueCommand command)
+    {
+        if (command.Body.IsEmpty || _members is not { } members)
+        {
+            return command.Holders;
+        }
+
+        if (_byLog is not { } known || !ReferenceEquals(known.Members, members))
+        {
+            _byLog = known = (members, members.HoldersByLog());
+        }
+
+        return known.Holders;
     }
 }

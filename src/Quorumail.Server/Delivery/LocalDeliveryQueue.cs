@@ -37,6 +37,6 @@ internal sealed class LocalDeliveryQueue(MailQueue queue) : IDeliveryQueue
         await using var writer = queue.Bodies.Begin(plan.Id, notice.Body.Length);
         await writer.WriteAsync(notice.Body, token);
         var receipt = await writer.KeepAsync(token);
-        return plan.ToEnqueue(receipt.Size, receipt.Hash, notice.Traits, receipt.Holders ?? queue.HolderAlone(), queue.NodeId);
+        return plan.ToEnqueue(receipt.Size, receipt.Hash, notice.Traits, receipt.Holders ?? queue.HolderAlone(), queue.NodeId, receipt.Carried);
     }
 }

@@ -146,7 +146,7 @@ internal sealed partial class MailServer : IAsyncDisposable
     // What the cluster decides is waited for behind: a node without a majority shows its status meanwhile.
     private async Task StartClusterAsync(RecipientDirectory directory, CancellationToken token)
     {
-        var cluster = await ClusterMail.StartAsync(_options, NodeLimits.FeatureLevel, _clock, _logs, token);
+        var cluster = await ClusterMail.StartAsync(_options, FeatureLevels.Highest, _clock, _logs, token);
         _cluster = cluster;
         _queue = cluster.Queue;
         _ = ReportFailureAsync(cluster.Manager.Failed);

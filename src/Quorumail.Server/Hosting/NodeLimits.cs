@@ -9,9 +9,6 @@ namespace Quorumail.Server.Hosting;
 /// <summary>The limits of a running server: its use of those of the cluster, and, while it leads, what it tells the others of them.</summary>
 internal sealed class NodeLimits : IAsyncDisposable
 {
-    /// <summary>The feature level of the cluster from which on the log may hold limits.</summary>
-    public const int FeatureLevel = 2;
-
     private readonly LimitDuties _duties;
 
     /// <param name="options">Which limits there are to be.</param>
@@ -29,7 +26,7 @@ internal sealed class NodeLimits : IAsyncDisposable
             cluster is null
                 ? () => queue.IsReady ? [queue.NodeId] : []
                 : () => cluster.IsReady ? [.. cluster.Contacts.Select(contact => contact.Peer.NodeId)] : [],
-            cluster is null ? () => true : () => cluster.Node?.FeatureLevel >= FeatureLevel,
+            cluster is null ? () => true : () => cluster.Node?.FeatureLevel >= FeatureLevels.Limits,
             queue.ProposeAsync,
             time,
             log);

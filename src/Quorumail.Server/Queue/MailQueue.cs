@@ -308,7 +308,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 
     /// <summary>The command that takes responsibility for a body that is kept.</summary>
     internal EnqueueCommand ToEnqueue(QueueId id, Envelope envelope, in BodyReceipt body, BodyTraits traits) =>
-        new(id, envelope, body.Size, traits, body.Hash, body.Holders ?? HolderAlone(), NodeId);
+        new(id, envelope, body.Size, traits, body.Hash, body.Holders ?? HolderAlone(), NodeId) { Body = body.Carried };
 
     /// <summary>This disk as the one holder.</summary>
     internal IReadOnlyList<BodyHolder> HolderAlone() => _alone ??= [new BodyHolder(NodeId, _incarnation())];

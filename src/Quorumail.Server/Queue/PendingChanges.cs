@@ -1,5 +1,6 @@
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Queue;
 
@@ -7,10 +8,17 @@ namespace Quorumail.Server.Queue;
 /// What applied entries have changed and the database does not have yet. Merging keeps the latest state of each message,
 /// so that one that came and went in between is never written.
 /// </summary>
-internal sealed class PendingChanges
+/// <param name="bodies">The bodies that came in the log.</param>
+internal sealed class PendingChanges(CarriedBodies bodies)
 {
     /// <summary>Messages whose record is out of date.</summary>
     public Dictionary<QueueId, Record> Messages { get; } = [];
+
+    /// <summary>Messages whose bodies came in the log and are to be written.</summary>
+    public HashSet<QueueId> Carried { get; } = [];
+
+    /// <summary>Octets of these bodies, or more.</summary>
+    public long CarriedBytes { get; private set; }
 
     /// <summary>Bodies to delete, with their size if it is known, else -1.</summary>
     public List<(QueueId Id, long Size)> Bodies { get; } = [];
@@ -50,7 +58,7 @@ internal sealed class PendingChanges
     public QueueMarks? Marks { get; private set; }
 
     /// <summary>Number of changes.</summary>
-    public int Count => Messages.Count + Bodies.Count + SuspectsListed.Count + SuspectsDropped.Count
+    public int Count => Messages.Count + Carried.Count + Bodies.Count + SuspectsListed.Count + SuspectsDropped.Count
         + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + Finished.Count + Placements.Count
         + PlacementsDropped.Count + Suspensions.Count + Removals.Count + RemovalsDropped.Count + (Members is null ? 0 : 1) + (Marks is null ? 0 : 1);
 
@@ -82,8 +90,19 @@ internal sealed class PendingChanges
             }
         }
 
+        foreach (var (id, body) in changes.CarriedBodies)
+        {
+            Carry(id, body);
+        }
+
         foreach (var id in changes.ReleasedBodies)
         {
+            if (Carried.Remove(id))
+            {
+                bodies.Remove(id);
+                continue;
+            }
+
             var size = subject is not null && subject.Id == id ? subject.Size : -1;
             Bodies.Add((id, size));
             BodyBytes += Math.Max(0, size);
@@ -126,9 +145,27 @@ internal sealed class PendingChanges
         }
     }
 
+    /// <summary>Takes over the bodies that have not been written and still belong to a message.</summary>
+    public void TakeCarried(PendingChanges from, QueueState state)
+    {
+        foreach (var id in from.Carried)
+        {
+            if (state.TryGet(id, out _))
+            {
+                Carried.Add(id);
+            }
+            else
+            {
+                bodies.Remove(id);
+            }
+        }
+    }
+
     public void Clear()
     {
         Messages.Clear();
+        Carried.Clear();
+        CarriedBytes = 0;
         Bodies.Clear();
         BodyBytes = 0;
         SuspectsListed.Clear();
@@ -144,6 +181,13 @@ internal sealed class PendingChanges
         RemovalsDropped.Clear();
         Members = null;
         Marks = null;
+    }
+
+    private void Carry(QueueId id, ReadOnlyMemory<byte> body)
+    {
+        bodies.Add(id, body);
+        Carried.Add(id);
+        CarriedBytes += body.Length;
     }
 
     private void AddAdministration(QueueChanges changes)

@@ -35,6 +35,7 @@ internal sealed class QueueRecordStore
     private const byte HeadVersion = 1;
 
     private static readonly byte[] HeadKey = "queue-head"u8.ToArray();
+    private static readonly byte[] UncheckedKey = "bodies-unchecked"u8.ToArray();
 
     private readonly Database _database;
     private readonly BodyStore _bodies;
@@ -110,6 +111,15 @@ internal sealed class QueueRecordStore
         {
             WritePrefix(Generation, MarksKind, key);
             batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(marks));
+        }
+
+        foreach (var id in changes.Carried)
+        {
+            if (_database.Carried.TryGet(id, out var body))
+            {
+                id.WriteTo(key);
+                batch.Put(_database.Bodies, key[..QueueId.ByteLength], body.Span);
+            }
         }
 
         foreach (var (id, size) in changes.Bodies)
@@ -284,7 +294,14 @@ internal sealed class QueueRecordStore
         DropGeneration(batch, Generation);
         Generation++;
         WriteHead(batch, Generation, appliedIndex);
+        batch.Put(_database.Meta, UncheckedKey, []);
     }
+
+    /// <summary>Whether a generation came with a snapshot and nobody has looked yet which bodies this disk lacks.</summary>
+    public bool IsUnchecked() => _database.Store.Get(_database.Meta, UncheckedKey) is not null;
+
+    /// <summary>Adds that it has been looked.</summary>
+    public void PutChecked(RocksBatch batch) => batch.Delete(_database.Meta, UncheckedKey);
 
     /// <summary>Adds the end of whatever was written to the next generation.</summary>
     public void DropNext(RocksBatch batch) => DropGeneration(batch, Generation + 1);

@@ -20,7 +20,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     /// <summary>Changes that are written without waiting for the interval: about 2 MB of records.</summary>
     private const int PendingMax = 4096;
 
-    /// <summary>Octets of dead bodies that are deleted without waiting: well below a write buffer, so that they die in it.</summary>
+    /// <summary>Octets of bodies that are written, or of dead ones that are deleted, without waiting: well below a write buffer, so that bodies die in it.</summary>
     private const long PendingBodyBytesMax = 4 << 20;
 
     private const int SnapshotBatchRecords = 1000;
@@ -32,13 +32,14 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     private readonly List<QueueCommand?> _commands = [];
     private readonly ITimer _timer;
     private QueueState _state;
-    private PendingChanges _pending = new();
-    private PendingChanges? _spare = new();
+    private PendingChanges _pending;
+    private PendingChanges? _spare;
     private long _appliedIndex;
     private long _idFloor;
     private bool _isDirty;
     private bool _isWriteQueued;
     private bool _publishes;
+    private int _unchecked;
     private volatile bool _isDraining;
 
     /// <summary>Reads the queue back from the database.</summary>
@@ -47,9 +48,11 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     {
         _database = database;
         _records = new QueueRecordStore(database, bodies);
+        _pending = new PendingChanges(database.Carried);
         (_state, var limits, _appliedIndex) = _records.Load();
         Limits = new ReplicatedLimits(limits);
         _idFloor = _state.IdFloor;
+        _unchecked = _records.IsUnchecked() ? 1 : 0;
         _timer = time.CreateTimer(
             static queue => ((ReplicatedQueue)queue!).WriteBehind(), this, writeBehind, writeBehind);
     }
@@ -204,6 +207,19 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Not zero if the queue came as a snapshot, so that bodies which the log carried may be missing here; another number for each.
+    /// </summary>
+    public int Unchecked => Volatile.Read(ref _unchecked);
+
+    /// <summary>All messages of which a disk is to hold a copy.</summary>
+    public IReadOnlyList<QueueId> IdsHeldBy(BodyHolder holder) =>
+        [.. AllMessages().Where(message => message.Holders.Contains(holder)).Select(message => message.Id)];
+
+    /// <summary>Notes that what is missing here is known to the log.</summary>
+    /// <param name="number">Of <see cref="Unchecked"/>, before it was looked.</param>
+    public ValueTask NoteCheckedAsync(int number) => _database.Commits.WriteAsync(new CheckedWrite(this, number));
+
     /// <summary>Up to <paramref name="limit"/> suspects, oldest first.</summary>
     public Suspect[] Suspects(int limit)
     {
@@ -260,7 +276,7 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             Interlocked.Exchange(ref _appliedIndex, index);
             Interlocked.Exchange(ref _idFloor, _state.IdFloor);
             _isDirty = true;
-            isDue = _pending.Count + Limits.PendingCount >= PendingMax || _pending.BodyBytes >= PendingBodyBytesMax;
+            isDue = _pending.Count + Limits.PendingCount >= PendingMax || _pending.BodyBytes >= PendingBodyBytesMax || _pending.CarriedBytes >= PendingBodyBytesMax;
         }
 
         if (isDue)
@@ -434,14 +450,14 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
 #pragma warning restore CA2012
     }
 
-    private long WritePending(RocksBatch batch, bool isQueued)
+    private (long Index, QueueId[] Carried) WritePending(RocksBatch batch, bool isQueued)
     {
         PendingChanges taken;
         PendingLimits limits;
         long index;
         lock (_gate)
         {
-            (taken, _pending, _spare) = (_pending, _spare ?? new PendingChanges(), null);
+            (taken, _pending, _spare) = (_pending, _spare ?? new PendingChanges(_database.Carried), null);
             limits = Limits.TakePending();
             index = AppliedIndex;
             _isDirty = false;
@@ -449,20 +465,30 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
 
         _records.Write(batch, taken, limits, index);
+        QueueId[] carried = [.. taken.Carried];
         taken.Clear();
         lock (_gate)
         {
             _spare = taken;
         }
 
-        return index;
+        return (index, carried);
     }
 
-    private void SwitchGeneration(RocksBatch batch, QueueState next, LimitRecords? limits, long index)
+    // Readers find them in the database from now on.
+    private void Forget(QueueId[] carried)
+    {
+        foreach (var id in carried)
+        {
+            _database.Carried.Remove(id);
+        }
+    }
+
+    private QueueId[] SwitchGeneration(RocksBatch batch, QueueState next, LimitRecords? limits, long index)
     {
         lock (_gate)
         {
-            var gone = new PendingChanges();
+            var gone = new PendingChanges(_database.Carried);
             foreach (var message in _state.Messages)
             {
                 if (!next.TryGet(message.Id, out _))
@@ -484,14 +510,17 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
 
             // Bodies that were released but are still there must go; records of the old generation need not be written.
             gone.Bodies.AddRange(_pending.Bodies);
+            gone.TakeCarried(_pending, next);
             _pending.Clear();
             _state = next;
             Limits.Replace(limits);
             LookAtOwnNode();
             Interlocked.Exchange(ref _appliedIndex, index);
             Interlocked.Exchange(ref _idFloor, next.IdFloor);
+            _unchecked++;
             _records.SwitchToNext(batch, index);
             _records.Write(batch, gone, PendingLimits.None, index);
+            return [.. gone.Carried];
         }
 
         void PublishChange(QueueId id, QueuedMessage? message)
@@ -506,6 +535,8 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     /// <summary>Writes what is pending when its turn comes, which may be more than was pending when it was queued.</summary>
     private sealed class StateWrite(ReplicatedQueue queue, bool needsSync) : WriteRequest
     {
+        private QueueId[] _carried = [];
+
         public override bool NeedsSync => needsSync;
 
         public override int ByteCount => 64 << 10;
@@ -513,7 +544,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         /// <summary>The index that the database has reached.</summary>
         public long Index { get; private set; }
 
-        public override void AddTo(RocksBatch batch) => Index = queue.WritePending(batch, isQueued: !needsSync);
+        public override void AddTo(RocksBatch batch) => (Index, _carried) = queue.WritePending(batch, isQueued: !needsSync);
+
+        protected override void OnWritten() => queue.Forget(_carried);
     }
 
     /// <summary>Writes records of a snapshot beside the present ones; null takes them back.</summary>
@@ -539,12 +572,32 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
     }
 
+    private sealed class CheckedWrite(ReplicatedQueue queue, int number) : WriteRequest
+    {
+        public override bool NeedsSync => false;
+
+        public override int ByteCount => 64;
+
+        // On the thread that switches generations, too.
+        public override void AddTo(RocksBatch batch)
+        {
+            if (Interlocked.CompareExchange(ref queue._unchecked, 0, number) == number)
+            {
+                queue._records.PutChecked(batch);
+            }
+        }
+    }
+
     private sealed class GenerationSwitch(ReplicatedQueue queue, QueueState next, LimitRecords? limits, long index) : WriteRequest
     {
+        private QueueId[] _carried = [];
+
         public override bool NeedsSync => true;
 
         public override int ByteCount => 64 << 10;
 
-        public override void AddTo(RocksBatch batch) => queue.SwitchGeneration(batch, next, limits, index);
+        public override void AddTo(RocksBatch batch) => _carried = queue.SwitchGeneration(batch, next, limits, index);
+
+        protected override void OnWritten() => queue.Forget(_carried);
     }
 }

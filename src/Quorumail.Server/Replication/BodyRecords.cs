@@ -76,6 +76,11 @@ internal static class BodyRecords
     /// <summary>A record; null if it is not there.</summary>
     public static byte[]? Get(Database database, QueueId id, uint number)
     {
+        if (number == BodyFrame.Head && database.Carried.TryGet(id, out var carried))
+        {
+            return carried.ToArray();
+        }
+
         Span<byte> key = stackalloc byte[BodyFormat.ChunkKeyLength];
         return database.Store.Get(database.Bodies, KeyOf(id, number, key));
     }
@@ -156,6 +161,11 @@ internal static class BodyRecords
 
     private static byte[]? Rent(Database database, QueueId id, uint number, out int length)
     {
+        if (number == BodyFrame.Head && database.Carried.TryRent(id, out var carried, out length))
+        {
+            return carried;
+        }
+
         Span<byte> key = stackalloc byte[BodyFormat.ChunkKeyLength];
         try
         {

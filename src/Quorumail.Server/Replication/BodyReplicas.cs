@@ -21,6 +21,12 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
     /// <summary>This node's disk.</summary>
     public BodyHolder Self => peers.Self;
 
+    /// <summary>Whether all members understand a log that carries small bodies.</summary>
+    public bool CarriesBodies => peers.CarryBodies;
+
+    /// <summary>Whether this node has a body, whole.</summary>
+    public bool Has(QueueId id) => BodyRecords.Exists(database, id, BodyFrame.Head);
+
     /// <summary>Begins the copies of a body that is being received: to one node more than must have it.</summary>
     public BodyCopies Begin(QueueId id)
     {

@@ -9,7 +9,8 @@ namespace Quorumail.Server.Replication;
 
 /// <summary>
 /// Brings messages back to as many copies as the members ask for, after a member was lost, wiped, or added. Of a message's
-/// holders the first that is up does it, so that nothing is copied twice; every node runs one.
+/// holders the first that is up does it, so that nothing is copied twice; every node runs one. It also tells the log which
+/// copies this node lacks after it was given the queue as a snapshot.
 /// </summary>
 internal sealed partial class CopyKeeper : IAsyncDisposable
 {
@@ -58,6 +59,11 @@ internal sealed partial class CopyKeeper : IAsyncDisposable
         {
             while (await timer.WaitForNextTickAsync(token))
             {
+                if (_state.Unchecked is not 0 and var number && _queue.IsReady)
+                {
+                    await CheckAsync(number, token);
+                }
+
                 if (_state.Copies.TooFew > 0 && _queue.IsReady)
                 {
                     await LookAsync(token);
@@ -108,6 +114,25 @@ internal sealed partial class CopyKeeper : IAsyncDisposable
         }
     }
 
+    // A snapshot names this disk for bodies that came in entries which it never saw. The others bring them if there are too few then.
+    private async Task CheckAsync(int number, CancellationToken token)
+    {
+        var self = _replicas.Self;
+        var lacking = await Task.Run(() => _state.IdsHeldBy(self).Where(id => !_replicas.Has(id)).ToList(), token);
+        foreach (var ids in lacking.Chunk(PageSize))
+        {
+            using CancellationTokenSource late = new(CopyTimeout, _time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, token);
+            if (!(await _queue.ProposeAsync(new HoldersChangedCommand(ids, self, Added: false), either.Token)).IsAccepted)
+            {
+                return;
+            }
+        }
+
+        await _state.NoteCheckedAsync(number);
+        LogChecked(_log, lacking.Count);
+    }
+
     private bool IsMine(QueuedMessage message, QueueMembers members) =>
         message.Holders.Where(holder => members.IsCurrent(holder) && members.Find(holder.Node) is { IsDown: false })
             .MinBy(holder => holder.Node, StringComparer.Ordinal) == _peers.Self;
@@ -142,6 +167,9 @@ internal sealed partial class CopyKeeper : IAsyncDisposable
 
     [LoggerMessage(1, LogLevel.Information, "{Count} messages were copied to another disk; {Left} still have too few copies")]
     private static partial void LogCopied(ILogger log, int count, int left);
+
+    [LoggerMessage(3, LogLevel.Information, "the queue came as a snapshot; of {Count} messages this disk lacks the body, which the others have been told")]
+    private static partial void LogChecked(ILogger log, int count);
 
     [LoggerMessage(2, LogLevel.Warning, "the body of {Id} can't be copied to {NodeId}: {Reason}")]
     private static partial void LogNotCopied(ILogger log, QueueId id, string nodeId, string reason);

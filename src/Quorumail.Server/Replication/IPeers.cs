@@ -12,6 +12,9 @@ internal interface IPeers
     /// <summary>The disks that can be asked now.</summary>
     IReadOnlyList<ClusterPeer> Reachable { get; }
 
+    /// <summary>Whether all members understand a log that carries bodies.</summary>
+    bool CarryBodies { get; }
+
     /// <summary>Asks a node's <see cref="BodyService"/>.</summary>
     /// <exception cref="IOException">There is no answer.</exception>
     Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, ReadOnlyMemory<byte> question, CancellationToken token);

@@ -1,5 +1,6 @@
 using Quorumail.Cluster;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Hosting;
 
 namespace Quorumail.Server.Replication;
 
@@ -15,6 +16,8 @@ internal sealed class ManagedPeers : IPeers
     public BodyHolder Self => new(NodeId, Manager?.Node?.Incarnation ?? 0);
 
     public IReadOnlyList<ClusterPeer> Reachable => Manager?.Reachable ?? [];
+
+    public bool CarryBodies => Manager?.Node?.FeatureLevel >= FeatureLevels.CarriedBodies;
 
     public Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, ReadOnlyMemory<byte> question, CancellationToken token) =>
         Manager?.AskAsync(nodeId, question, token) ?? Task.FromException<ReadOnlyMemory<byte>>(new IOException("The cluster is not running."));

@@ -20,6 +20,11 @@ internal static class BodyFormat
     /// <summary>Octets of a body in one record: record and head together fill 64 KiB.</summary>
     public const int ChunkLength = (64 << 10) - HeadLength;
 
+    /// <summary>
+    /// Octets of a body that the log may carry: most mail without attachments. More would make heartbeats wait behind it.
+    /// </summary>
+    public const int CarriedMax = 16 << 10;
+
     private const byte InlineKind = 0;
     private const byte ChunkedKind = 1;
     private const uint HeadNumber = uint.MaxValue;

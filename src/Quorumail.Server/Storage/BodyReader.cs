@@ -73,8 +73,11 @@ public sealed class BodyReader : IDisposable
     {
         Span<byte> key = stackalloc byte[QueueId.ByteLength];
         id.WriteTo(key);
-        var record = Rent(database, id, key, out var length)
-            ?? throw new BodyMissingException(id, "there is no record of it");
+        if (!database.Carried.TryRent(id, out var record, out var length))
+        {
+            record = Rent(database, id, key, out length) ?? throw new BodyMissingException(id, "there is no record of it");
+        }
+
         try
         {
             return new BodyReader(database, id, record, length, damaged);

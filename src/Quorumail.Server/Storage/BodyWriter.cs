@@ -78,11 +78,17 @@ public sealed class BodyWriter : IAsyncDisposable
 
     /// <summary>
     /// Ends the body and returns when it is kept as a message's must be: on enough nodes' disks; or, where there is this node
-    /// alone, as <see cref="HandOverAsync"/> leaves it.
+    /// alone, as <see cref="HandOverAsync"/> leaves it. A small one is nowhere yet where the log carries such: it is in the receipt.
     /// </summary>
     /// <exception cref="StorageException">The disk has failed.</exception>
     public async ValueTask<BodyReceipt> KeepAsync(CancellationToken token)
     {
+        if (_hash is null && _length <= BodyFormat.CarriedMax && _replicas is { CarriesBodies: true } && _database.Carried.HasRoom)
+        {
+            token.ThrowIfCancellationRequested();
+            return Carry();
+        }
+
         var receipt = await HandOverAsync(token);
         return _copies is null ? receipt : receipt with { Holders = await _replicas!.KeepAsync(_copies, _record.WaitAsync(), token) };
     }
@@ -170,6 +176,19 @@ public sealed class BodyWriter : IAsyncDisposable
         {
             // The disk has failed, which is reported elsewhere; what is left of the body goes when it is found at a start.
         }
+    }
+
+    private BodyReceipt Carry()
+    {
+        Invariant.Check(!_ended, "a body is completed once");
+        _ended = true;
+        var buffer = _buffer!;
+        _buffer = null;
+        var hash = XxHash128.HashToUInt128(buffer.AsSpan(BodyFormat.HeadLength, _length));
+        BodyFormat.WriteHead(Id, Size, hash, chunked: false, buffer);
+        var record = buffer.AsSpan(0, BodyFormat.HeadLength + _length).ToArray();
+        ArrayPool<byte>.Shared.Return(buffer);
+        return new BodyReceipt(Size, BodyFormat.HashBytes(hash), Carried: record);
     }
 
     private static byte[] Rent(int length) => ArrayPool<byte>.Shared.Rent(length);

@@ -45,6 +45,9 @@ public sealed partial class Database : IAsyncDisposable
 
     internal BodyJournal BodyJournal { get; }
 
+    /// <summary>Bodies that are on the disk in the log alone.</summary>
+    internal CarriedBodies Carried { get; } = new();
+
     /// <summary>Opened, with its local records recovered, and not begun.</summary>
     internal EntryJournal Journal => BodyJournal.Journal;
 

@@ -17,6 +17,48 @@ internal sealed class QueueStore
     private QueueMarks _marks = QueueMarks.Initial;
     private QueueMembers? _members;
 
+    /// <summary>What a disk holds that is given a state whole.</summary>
+    public static QueueStore Of(QueueState state)
+    {
+        var store = new QueueStore { _marks = state.Marks, _members = state.Members };
+        foreach (var message in state.Messages)
+        {
+            store._messages[message.Id] = message;
+        }
+
+        foreach (var (sequence, suspect) in state.Suspects)
+        {
+            store._suspects[sequence] = suspect;
+        }
+
+        foreach (var tombstone in state.Tombstones)
+        {
+            store._tombstones[tombstone.Sequence] = tombstone;
+        }
+
+        foreach (var (owner, epoch) in state.OwnerEpochs)
+        {
+            store._epochs[owner] = epoch;
+        }
+
+        foreach (var finished in state.Finished)
+        {
+            store._finished[finished.Slot] = finished;
+        }
+
+        foreach (var suspension in state.Suspensions)
+        {
+            store._suspensions[(suspension.Scope, suspension.Name)] = suspension;
+        }
+
+        foreach (var removal in state.Removals)
+        {
+            store._removals[removal.Sequence] = removal;
+        }
+
+        return store;
+    }
+
     public void Write(QueueChanges changes, QueueState state)
     {
         changes.Renewed.ForEach(m => _messages[m.Id] = m);

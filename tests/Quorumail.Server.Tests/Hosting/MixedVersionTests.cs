@@ -50,8 +50,8 @@ public sealed class MixedVersionTests : IAsyncLifetime
     [Fact]
     public async Task The_log_holds_no_limits_before_every_member_knows_them_and_does_from_then_on()
     {
-        await Task.WhenAll(StartAsync("node1", NodeLimits.FeatureLevel - 1), StartAsync("node2", NodeLimits.FeatureLevel), StartAsync("node3", NodeLimits.FeatureLevel));
-        await UntilAsync(() => _nodes.Values.All(node => node.Mail.Manager.Node?.FeatureLevel == NodeLimits.FeatureLevel - 1));
+        await Task.WhenAll(StartAsync("node1", FeatureLevels.Limits - 1), StartAsync("node2", FeatureLevels.Limits), StartAsync("node3", FeatureLevels.Limits));
+        await UntilAsync(() => _nodes.Values.All(node => node.Mail.Manager.Node?.FeatureLevel == FeatureLevels.Limits - 1));
         await Task.Delay(SeveralLooks, Token);
 
         Assert.All(_nodes.Values, node => Assert.Null(node.Mail.Queue.Limits.Records));
@@ -60,10 +60,10 @@ public sealed class MixedVersionTests : IAsyncLifetime
 
         await _nodes["node1"].DisposeAsync();
         _nodes.Remove("node1");
-        await StartAsync("node1", NodeLimits.FeatureLevel);
+        await StartAsync("node1", FeatureLevels.Limits);
 
         await UntilAsync(() => _nodes.Values.All(node => node.Mail.Queue.Limits.Rules is { MemberCount: 3 } rules && rules.Has(Limit)));
-        Assert.All(_nodes.Values, node => Assert.Equal(NodeLimits.FeatureLevel, node.Mail.Manager.Node!.FeatureLevel));
+        Assert.All(_nodes.Values, node => Assert.Equal(FeatureLevels.Limits, node.Mail.Manager.Node!.FeatureLevel));
         Assert.All(Three, name => Assert.Equal((true, true), Logged(name)));
     }
 

@@ -67,6 +67,9 @@ internal sealed class MemoryCluster : IAsyncDisposable
         /// <summary>Whether others reach it.</summary>
         public bool IsDown { get; set; }
 
+        /// <summary>Whether small bodies go with the log.</summary>
+        public bool CarryBodies { get; set; }
+
         /// <summary>What others' questions wait for.</summary>
         public Task Gate { get; set; } = Task.CompletedTask;
 

@@ -11,9 +11,10 @@ namespace Quorumail.Server.Queue.Format;
 internal static class QueueEncoding
 {
     /// <summary>The highest version that is known. What version 1 can say is written as version 1, so that an older program reads it.</summary>
-    public const byte Version = 2;
+    public const byte Version = 3;
 
     private const byte First = 1;
+    private const byte Second = 2;
 
     private static readonly JsonFormatter Json =
         new(JsonFormatter.Settings.Default.WithFormatDefaultValues(false).WithPreserveProtoFieldNames(true));
@@ -21,7 +22,7 @@ internal static class QueueEncoding
     public static byte[] Encode(QueueCommand command)
     {
         var logged = NodeEncoding.ToLogged(command) ?? AdminEncoding.ToLogged(command);
-        return logged is not null ? Write(logged, Version) : Write(ToLogged(command), First);
+        return logged is not null ? Write(logged, Second) : Write(ToLogged(command), Carries(command) ? Version : First);
     }
 
     /// <summary>Reads a command.</summary>
@@ -33,7 +34,7 @@ internal static class QueueEncoding
     public static byte[] Encode(QueuedMessage message) => Write(
         ToStored(message),
         message.Placed != 0 || message.IsHeld || message.Recipients.Any(r => r.State == RecipientState.OwnerLost || HasOtherEpoch(message, r))
-            ? Version : First);
+            ? Second : First);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
@@ -131,7 +132,7 @@ internal static class QueueEncoding
         };
     }
 
-    public static byte[] Encode(QueueMembers members) => Write(NodeEncoding.ToStored(members), Version);
+    public static byte[] Encode(QueueMembers members) => Write(NodeEncoding.ToStored(members), Second);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
@@ -139,7 +140,7 @@ internal static class QueueEncoding
         NodeEncoding.ToMembers(Read(bytes, StoredMembers.Parser));
 
     public static byte[] Encode(Placement placement) => Write(
-        new StoredPlacement { Epoch = placement.Epoch, Members = NodeEncoding.ToStored(placement.Members) }, Version);
+        new StoredPlacement { Epoch = placement.Epoch, Members = NodeEncoding.ToStored(placement.Members) }, Second);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
@@ -149,14 +150,14 @@ internal static class QueueEncoding
         return new Placement(stored.Epoch, NodeEncoding.ToMembers(stored.Members ?? new StoredMembers()));
     }
 
-    public static byte[] Encode(Suspension suspension) => Write(AdminEncoding.ToStored(suspension), Version);
+    public static byte[] Encode(Suspension suspension) => Write(AdminEncoding.ToStored(suspension), Second);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
     public static Suspension DecodeSuspension(ReadOnlySpan<byte> bytes) =>
         AdminEncoding.ToSuspension(Read(bytes, StoredSuspension.Parser));
 
-    public static byte[] Encode(Removal removal) => Write(AdminEncoding.ToStored(removal), Version);
+    public static byte[] Encode(Removal removal) => Write(AdminEncoding.ToStored(removal), Second);
 
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
@@ -174,10 +175,20 @@ internal static class QueueEncoding
         return (end.Index, end.Records);
     }
 
-    /// <summary>A logged command for human eyes: one line of JSON, with fields of later versions left out.</summary>
+    /// <summary>A logged command for human eyes: one line of JSON, without bodies and fields of later versions.</summary>
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
     /// <exception cref="InvalidDataException">Damaged.</exception>
-    public static string DumpCommand(ReadOnlySpan<byte> bytes) => Dump(Read(bytes, LoggedCommand.Parser));
+    public static string DumpCommand(ReadOnlySpan<byte> bytes)
+    {
+        var logged = Read(bytes, LoggedCommand.Parser);
+        foreach (var enqueue in logged.Enqueue is { } one ? [one] : logged.AttemptEnded?.Notices ?? [])
+        {
+            // Mail is not for those who look at logs.
+            enqueue.Body = ByteString.Empty;
+        }
+
+        return Dump(logged);
+    }
 
     /// <summary>A stored message for human eyes.</summary>
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
@@ -226,6 +237,13 @@ internal static class QueueEncoding
     }
 
     internal static QueueId Id(ulong time, uint random) => QueueId.Create((long)time & ((1L << 48) - 1), random);
+
+    private static bool Carries(QueueCommand command) => command switch
+    {
+        EnqueueCommand enqueue => !enqueue.Body.IsEmpty,
+        AttemptEndedCommand ended => ended.Notices.Any(notice => !notice.Body.IsEmpty),
+        _ => false,
+    };
 
     private static LoggedCommand ToLogged(QueueCommand command) => command switch
     {
@@ -293,6 +311,11 @@ internal static class QueueEncoding
         }
 
         AddHolders(logged.Holders, command.Holders);
+        if (!command.Body.IsEmpty)
+        {
+            logged.Body = UnsafeByteOperations.UnsafeWrap(command.Body);
+        }
+
         return logged;
     }
 
@@ -309,7 +332,10 @@ internal static class QueueEncoding
             new Envelope(logged.ReversePath, recipients, (DsnReturn)logged.DsnReturn,
                 logged.HasEnvelopeId ? logged.EnvelopeId : null),
             logged.Size, (BodyTraits)logged.Traits, logged.BodyHash.Memory, ToHolders(logged.Holders), logged.Owner,
-            logged.Tenant);
+            logged.Tenant)
+        {
+            Body = logged.Body.Memory,
+        };
     }
 
     private static LoggedAttemptStarted ToLogged(AttemptStartedCommand command)
