@@ -21,6 +21,14 @@ public interface IReplicatedState
     void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers);
 
     /// <summary>
+    /// Told, at a start or after a snapshot, of the commands of an entry whose effects the state holds already, because the log has
+    /// not forgotten it: what they brought may have been kept elsewhere than with the state, and not be durable there. The memory belongs to the log.
+    /// </summary>
+    void Recall(IReadOnlyList<ReadOnlyMemory<byte>> commands)
+    {
+    }
+
+    /// <summary>
     /// Makes everything applied before the call durable and returns the index up to which it is: the log may forget up to
     /// there, with the local records written before the call.
     /// </summary>

@@ -89,14 +89,14 @@ internal sealed class StateApplier(ReplicatedStates states)
 
         // The cluster's state is behind the others after a restart or a snapshot, never ahead. What it holds they hold, too; and
         // it can't tell any more which of those commands were retries.
+        _application.Clear();
+        _store.Clear();
         if (index <= states.Cluster.AppliedIndex)
         {
             Recall(commands, answers);
             return;
         }
 
-        _application.Clear();
-        _store.Clear();
         for (int i = 0; i < commands.Length; i++)
         {
             ref readonly LoggedCommand command = ref commands[i];
@@ -139,7 +139,13 @@ internal sealed class StateApplier(ReplicatedStates states)
             ReadOnlyMemory<byte>? answer = states.Cluster.Recall(commands[i].Incarnation, commands[i].Sequence);
             answers[i] = answer ?? default;
             _finished[i] = answer is null;
+            if (commands[i].Target == CommandTarget.Application)
+            {
+                _application.Add(commands[i].Body, i);
+            }
         }
+
+        _application.Recall(states.Application);
     }
 
     private void Keep(ReadOnlySpan<LoggedCommand> commands, ReadOnlySpan<ReadOnlyMemory<byte>> answers)
@@ -172,6 +178,14 @@ internal sealed class StateApplier(ReplicatedStates states)
             _places.Add(place);
         }
 
+        public void Recall(IReplicatedState state)
+        {
+            if (_bodies.Count > 0)
+            {
+                state.Recall(_bodies);
+            }
+        }
+
         public void ApplyTo(IReplicatedState state, long index, long stamp, Span<ReadOnlyMemory<byte>> answers, Span<bool> finished)
         {
             if (_bodies.Count == 0)
@@ -187,6 +201,7 @@ internal sealed class StateApplier(ReplicatedStates states)
                     finished[place] = true;
                 }
 
+                state.Recall(_bodies);
                 return;
             }
 

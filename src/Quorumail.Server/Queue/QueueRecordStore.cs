@@ -84,6 +84,42 @@ internal sealed class QueueRecordStore
         }
     }
 
+    /// <summary>
+    /// Writes bodies that came in the log, unlogged: the log keeps them until <see cref="BodyJournal.MakeDurable"/>. To be
+    /// done before their messages' records are written.
+    /// </summary>
+    /// <param name="ids">Of bodies among the carried.</param>
+    /// <param name="mayExist">Whether they may have been written in an earlier life; written twice they could not be deleted at once.</param>
+    /// <exception cref="RocksException">The disk has failed.</exception>
+    public void WriteBodies(IEnumerable<QueueId> ids, bool mayExist)
+    {
+        foreach (var id in ids)
+        {
+            if (_database.Carried.TryGet(id, out var body))
+            {
+                WriteBody(id, body.Span, mayExist);
+            }
+        }
+    }
+
+    /// <summary>Writes a body that came in the log, unlogged.</summary>
+    /// <exception cref="RocksException">The disk has failed.</exception>
+    public void WriteBody(QueueId id, ReadOnlySpan<byte> body, bool mayExist)
+    {
+        Span<byte> key = stackalloc byte[QueueId.ByteLength];
+        id.WriteTo(key);
+        if (mayExist)
+        {
+            using var iterator = _database.Store.Iterate(_database.Bodies, keysOnly: true);
+            if (iterator.Seek(key) && iterator.Key.SequenceEqual(key))
+            {
+                return;
+            }
+        }
+
+        _database.Store.PutUnlogged(_database.Bodies, key, body, waits: true);
+    }
+
     /// <summary>Adds changes and the index that they bring the records to.</summary>
     public void Write(RocksBatch batch, PendingChanges changes, PendingLimits limits, long appliedIndex)
     {
@@ -111,15 +147,6 @@ internal sealed class QueueRecordStore
         {
             WritePrefix(Generation, MarksKind, key);
             batch.Put(family, key[..PrefixLength], QueueEncoding.Encode(marks));
-        }
-
-        foreach (var id in changes.Carried)
-        {
-            if (_database.Carried.TryGet(id, out var body))
-            {
-                id.WriteTo(key);
-                batch.Put(_database.Bodies, key[..QueueId.ByteLength], body.Span);
-            }
         }
 
         foreach (var (id, size) in changes.Bodies)

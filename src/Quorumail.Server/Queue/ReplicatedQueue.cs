@@ -40,6 +40,10 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
     private bool _isWriteQueued;
     private bool _publishes;
     private int _unchecked;
+
+    // Of the writer's thread: up to where entries are written, and up to where an earlier life may have written them.
+    private readonly long _lastOfEarlierLife;
+    private long _written;
     private volatile bool _isDraining;
 
     /// <summary>Reads the queue back from the database.</summary>
@@ -53,6 +57,8 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         Limits = new ReplicatedLimits(limits);
         _idFloor = _state.IdFloor;
         _unchecked = _records.IsUnchecked() ? 1 : 0;
+        _written = _appliedIndex;
+        _lastOfEarlierLife = database.Journal.LastIndex;
         _timer = time.CreateTimer(
             static queue => ((ReplicatedQueue)queue!).WriteBehind(), this, writeBehind, writeBehind);
     }
@@ -285,6 +291,27 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         }
     }
 
+    /// <summary>Bodies that came in the log were in the database's memory, unlogged: those that are gone are put again.</summary>
+    public void Recall(IReadOnlyList<ReadOnlyMemory<byte>> commands)
+    {
+        for (var i = 0; i < commands.Count; i++)
+        {
+            if (ReplicatedLimits.IsCommand(commands[i].Span) || !QueueEncoding.MayCarry(commands[i].Span))
+            {
+                continue;
+            }
+
+            var command = QueueEncoding.DecodeCommand(commands[i].Span);
+            foreach (var enqueue in command is EnqueueCommand one ? [one] : (command as AttemptEndedCommand)?.Notices ?? [])
+            {
+                if (!enqueue.Body.IsEmpty && TryGet(enqueue.Id, out _))
+                {
+                    _records.WriteBody(enqueue.Id, enqueue.Body.Span, mayExist: true);
+                }
+            }
+        }
+    }
+
     public async ValueTask<long> FlushAsync(CancellationToken token)
     {
         var write = new StateWrite(this, needsSync: true);
@@ -464,8 +491,10 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             _isWriteQueued &= !isQueued;
         }
 
-        _records.Write(batch, taken, limits, index);
         QueueId[] carried = [.. taken.Carried];
+        _records.WriteBodies(carried, _written < _lastOfEarlierLife);
+        _records.Write(batch, taken, limits, index);
+        _written = index;
         taken.Clear();
         lock (_gate)
         {
@@ -519,8 +548,11 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
             Interlocked.Exchange(ref _idFloor, next.IdFloor);
             _unchecked++;
             _records.SwitchToNext(batch, index);
+            QueueId[] carried = [.. gone.Carried];
+            _records.WriteBodies(carried, mayExist: true);
             _records.Write(batch, gone, PendingLimits.None, index);
-            return [.. gone.Carried];
+            _written = index;
+            return carried;
         }
 
         void PublishChange(QueueId id, QueuedMessage? message)

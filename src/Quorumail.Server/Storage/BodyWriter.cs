@@ -78,12 +78,12 @@ public sealed class BodyWriter : IAsyncDisposable
 
     /// <summary>
     /// Ends the body and returns when it is kept as a message's must be: on enough nodes' disks; or, where there is this node
-    /// alone, as <see cref="HandOverAsync"/> leaves it. A small one is nowhere yet where the log carries such: it is in the receipt.
+    /// alone, as <see cref="HandOverAsync"/> leaves it. A small one that the log is to carry is nowhere yet: it is in the receipt.
     /// </summary>
     /// <exception cref="StorageException">The disk has failed.</exception>
     public async ValueTask<BodyReceipt> KeepAsync(CancellationToken token)
     {
-        if (_hash is null && _length <= BodyFormat.CarriedMax && _replicas is { CarriesBodies: true } && _database.Carried.HasRoom)
+        if (_hash is null && _length <= BodyFormat.CarriedMax && _replicas is null or { CarriesBodies: true } && _database.Carried.HasRoom)
         {
             token.ThrowIfCancellationRequested();
             return Carry();

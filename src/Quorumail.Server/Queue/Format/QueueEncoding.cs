@@ -25,6 +25,9 @@ internal static class QueueEncoding
         return logged is not null ? Write(logged, Second) : Write(ToLogged(command), Carries(command) ? Version : First);
     }
 
+    /// <summary>Whether a command may hold bodies: one without them is written as an older version.</summary>
+    public static bool MayCarry(ReadOnlySpan<byte> bytes) => bytes.Length > 0 && bytes[0] > Second;
+
     /// <summary>Reads a command.</summary>
     /// <returns>Null if the bytes are no command.</returns>
     /// <exception cref="NewerFormatException">A later version wrote it.</exception>
