@@ -73,6 +73,15 @@ internal sealed class MemoryState : IReplicatedState
         }
     }
 
+    /// <summary>First bytes of the commands that were recalled.</summary>
+    public List<byte> Recalled { get; } = [];
+
+    public void Recall(IReadOnlyList<ReadOnlyMemory<byte>> commands)
+    {
+        using Exclusive exclusive = new(this);
+        Recalled.AddRange(commands.Select(command => command.Span[0]));
+    }
+
     public async ValueTask<long> FlushAsync(CancellationToken token)
     {
         await Task.Yield();

@@ -34,6 +34,22 @@ public sealed class StateApplierTests
     }
 
     [Fact]
+    public async Task A_state_is_told_of_commands_whose_effects_it_holds()
+    {
+        ClusterState cluster = new(null);
+        cluster.Restore(await RenderedAfterAsync(entries: 1));
+        MemoryState ahead = await AfterAsync(entries: 2);
+        StateApplier applier = new(new ReplicatedStates(cluster, ahead));
+        for (byte i = 1; i <= 3; i++)
+        {
+            Answer(applier, i, i, i);
+        }
+
+        Assert.Equal([1, 2], ahead.Recalled);
+        Assert.Equal(3, ahead.Count);
+    }
+
+    [Fact]
     public async Task An_answer_that_is_not_known_stays_so_through_another_snapshot()
     {
         ClusterState cluster = new(null);

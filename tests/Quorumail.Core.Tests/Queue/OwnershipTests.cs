@@ -27,6 +27,40 @@ public sealed class OwnershipTests
     }
 
     [Fact]
+    public void A_body_in_the_log_is_held_by_the_members_that_follow_it()
+    {
+        Form();
+        Assert.Equal(ApplyStatus.Accepted, Apply(Message(Id, "b") with { Holders = [], Body = new byte[50] }));
+        Assert.Equal([new BodyHolder("a", 1), new BodyHolder("b", 1), new BodyHolder("c", 1)], Found(Id).Holders);
+        Assert.Equal((Id, 50), (_changes.CarriedBodies.Single().Id, _changes.CarriedBodies.Single().Body.Length));
+        Assert.Equal("b", Found(Id).Owner);
+
+        Apply(new NodeDownCommand("c", 1));
+        Apply(Message(Of(2), "b") with { Holders = [], Body = new byte[50] });
+        Assert.Equal([new BodyHolder("a", 1), new BodyHolder("b", 1)], Found(Of(2)).Holders);
+
+        // Whoever committed it has it, however the leader sees them.
+        Apply(new NodeDownCommand("a", 1));
+        Apply(Message(Of(3), "b") with { Holders = [], Body = new byte[50] });
+        Assert.Equal(3, Found(Of(3)).Holders.Count);
+        Assert.Equal(ApplyStatus.TooFewCopies, Apply(Message(Of(4), "d") with { Holders = [], Body = new byte[50] }));
+        Assert.Equal(ApplyStatus.Invalid, Apply(Message(Of(5), "b") with { Holders = [], Body = new byte[(1 << 20) + 1] }));
+    }
+
+    [Fact]
+    public void A_notices_body_comes_in_the_log_too()
+    {
+        Form();
+        Apply(Message(Id, "a", "b"));
+        _changes.Clear();
+        var notice = Message(Of(2), "a") with { Holders = [], Body = new byte[50] };
+        Assert.Equal(ApplyStatus.Accepted, Apply(new AttemptEndedCommand(
+            Id, Found(Id).Epoch, 1, [new RecipientResult(0, RecipientOutcome.Bounced, "no", "5.0.0", "mx")], [notice])));
+        Assert.Equal(3, Found(Of(2)).Holders.Count);
+        Assert.Equal(Of(2), Assert.Single(_changes.CarriedBodies).Id);
+    }
+
+    [Fact]
     public void A_lone_nodes_queue_has_no_such_rules()
     {
         Assert.Equal(ApplyStatus.Accepted, Apply(Message(Id, "a") with { Holders = [] }));

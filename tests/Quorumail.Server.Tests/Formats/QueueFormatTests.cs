@@ -47,6 +47,8 @@ public sealed class QueueFormatTests
     [
         ("enqueue", Enqueue),
         ("enqueue-least", Notice),
+        ("enqueue-carried", Notice with { Body = new byte[] { 1, 0, 255 } }),
+        ("attempt-ended-carried", new AttemptEndedCommand(Id, 4, 5, [], [Notice with { Body = new byte[] { 1, 0, 255 } }])),
         ("abandon", new AbandonCommand(Id)),
         ("withdraw", new WithdrawCommand(Id)),
         ("unread-reply", new ReportUnreadReplyCommand(Id)),

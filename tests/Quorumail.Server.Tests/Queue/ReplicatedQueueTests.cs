@@ -1,4 +1,5 @@
 using CsCheck;
+using Quorumail.Cluster.Journal;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Queue;
@@ -187,6 +188,132 @@ public sealed class ReplicatedQueueTests
     }
 
     [Fact]
+    public async Task A_body_that_came_in_the_log_is_there_before_it_is_written_and_after()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+        var stays = Carrying(1);
+        var goes = Carrying(2);
+        Apply(queue, 1, [([stays, goes], After.Nothing)]);
+        await CheckAsync(database, stays);
+        await CheckAsync(database, goes);
+
+        Apply(queue, 1, [([Delivered(goes.Id)], After.Nothing)]);
+        await database.Commits.WriteAsync(queue.NewWrite(needsSync: false));
+        Assert.False(database.Carried.TryGet(stays.Id, out _));
+        Assert.False(database.Carried.TryGet(goes.Id, out _));
+        await CheckAsync(database, stays);
+        Assert.Equal([stays.Id], new BodyStore(database).Ids());
+
+        Apply(queue, 1, [([Delivered(stays.Id)], After.Nothing)]);
+        await queue.FlushAsync(Token);
+        Assert.Empty(new BodyStore(database).Ids());
+    }
+
+    // The message's record is in the database's log, the body was in its memory alone.
+    [Fact]
+    public async Task A_body_that_died_with_the_databases_memory_comes_again_from_the_log()
+    {
+        using var directory = new TemporaryDirectory();
+        using var killed = new TemporaryDirectory();
+        var stays = Carrying(1);
+        var goes = Carrying(2);
+        var notice = Carrying(3);
+        (QueueCommand[], After)[] history =
+        [
+            ([stays, goes], After.Nothing),
+            ([Delivered(goes.Id) with { Notices = [notice] }], After.Nothing),
+        ];
+        await using (var first = BodyStoreTests.Open(directory))
+        {
+            await using var before = new ReplicatedQueue(first, new BodyStore(first), Never, TimeProvider.System);
+            Apply(before, 1, history);
+            await first.Commits.WriteAsync(before.NewWrite(needsSync: false));
+            Apply(before, 2, history);
+            await first.Commits.WriteAsync(before.NewWrite(needsSync: false));
+            await first.Commits.WriteAsync(before.NewWrite(needsSync: true));
+            Copy(directory.Path, killed.Path);
+        }
+
+        await using var database = BodyStoreTests.Open(killed);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+        Assert.Equal(2, queue.AppliedIndex);
+        await Assert.ThrowsAsync<BodyMissingException>(() => CheckAsync(database, stays));
+        foreach (var (commands, _) in history)
+        {
+            queue.Recall([.. commands.Select(command => (ReadOnlyMemory<byte>)QueueEncoding.Encode(command))]);
+        }
+
+        await CheckAsync(database, stays);
+        await CheckAsync(database, notice);
+        Assert.Equal([stays.Id, notice.Id], new BodyStore(database).Ids().Order());
+    }
+
+    // A crash may leave a body without the record that came after it: the log brings both again.
+    [Fact]
+    public async Task A_body_that_an_earlier_life_has_written_goes_with_its_message_all_the_same()
+    {
+        using var directory = new TemporaryDirectory();
+        var message = Carrying(1);
+        await using (var first = BodyStoreTests.Open(directory))
+        {
+            first.Journal.Append(term: 1, RecordKind.Commands, new byte[100]);
+            await first.Journal.WaitDurableAsync(1);
+            await BodyStoreTests.WriteAsync(new BodyStore(first), message.Id, BodyStoreTests.Octets(1000));
+            first.BodyJournal.MakeDurable();
+        }
+
+        await using var database = BodyStoreTests.Open(directory);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+        Apply(queue, 1, [([message], After.Nothing)]);
+        await queue.FlushAsync(Token);
+        await CheckAsync(database, message);
+        Apply(queue, 1, [([Delivered(message.Id)], After.Nothing)]);
+        await queue.FlushAsync(Token);
+        Assert.Empty(new BodyStore(database).Ids());
+    }
+
+    [Fact]
+    public async Task A_snapshot_takes_over_bodies_that_are_not_written_and_asks_which_are_missing()
+    {
+        using var here = new TemporaryDirectory();
+        using var there = new TemporaryDirectory();
+        await using var first = BodyStoreTests.Open(here);
+        await using var source = new ReplicatedQueue(first, new BodyStore(first), Never, TimeProvider.System);
+        var (stays, goes, lacking) = (Carrying(1), Carrying(2), Carrying(3));
+        Apply(source, 1, [([stays, lacking], After.Nothing)]);
+        var snapshot = await SnapshotAsync(source);
+        await using (var second = BodyStoreTests.Open(there))
+        {
+            await using var target = new ReplicatedQueue(second, new BodyStore(second), Never, TimeProvider.System);
+            Apply(target, 1, [([stays, goes], After.Nothing)]);
+            Assert.Equal(0, target.Unchecked);
+            await target.LoadSnapshotAsync(new MemoryStream(snapshot), 9, Token);
+            Assert.NotEqual(0, target.Unchecked);
+            await CheckAsync(second, stays);
+            Assert.Equal([stays.Id], new BodyStore(second).Ids());
+            Assert.Equal([stays.Id, lacking.Id], target.IdsHeldBy(new BodyHolder("n", 1)).Order());
+            Assert.False(second.Carried.TryGet(goes.Id, out _));
+        }
+
+        await using (var second = BodyStoreTests.Open(there))
+        {
+            await using var target = new ReplicatedQueue(second, new BodyStore(second), Never, TimeProvider.System);
+            var number = target.Unchecked;
+            Assert.NotEqual(0, number);
+            await target.NoteCheckedAsync(number + 1);
+            Assert.Equal(number, target.Unchecked);
+            await target.NoteCheckedAsync(number);
+            Assert.Equal(0, target.Unchecked);
+        }
+
+        await using var third = BodyStoreTests.Open(there);
+        await using var last = new ReplicatedQueue(third, new BodyStore(third), Never, TimeProvider.System);
+        Assert.Equal(0, last.Unchecked);
+    }
+
+    [Fact]
     public async Task The_feed_gives_each_changed_message_once_as_it_stands()
     {
         using var directory = new TemporaryDirectory();
@@ -237,6 +364,40 @@ public sealed class ReplicatedQueueTests
         Assert.False(queue.Feed.TryRead(out _));
         Assert.Equal((1, 0), (queue.CountOwnedBy("n3"), queue.Copies.TooFew));
         Assert.Equal(3, queue.Members!.Nodes.Count);
+    }
+
+    /// <summary>A message of 1000 octets whose body the log carries.</summary>
+    private static EnqueueCommand Carrying(uint number)
+    {
+        var id = QueueId.Create(1, number);
+        var octets = BodyStoreTests.Octets(1000);
+        var hash = System.IO.Hashing.XxHash128.HashToUInt128(octets);
+        var record = new byte[BodyFormat.HeadLength + octets.Length];
+        BodyFormat.WriteHead(id, octets.Length, hash, chunked: false, record);
+        octets.CopyTo(record, BodyFormat.HeadLength);
+        return new EnqueueCommand(
+            id, new Envelope("", [new EnvelopeRecipient("a@b")]), octets.Length, default, BodyFormat.HashBytes(hash), [new BodyHolder("n", 1)], "n")
+        {
+            Body = record,
+        };
+    }
+
+    private static AttemptEndedCommand Delivered(QueueId id) =>
+        new(id, 0, 1, [new RecipientResult(0, RecipientOutcome.Delivered, "", "", "")], []);
+
+    private static async Task CheckAsync(Database database, EnqueueCommand message) =>
+        Assert.Equal(message.Body[BodyFormat.HeadLength..].ToArray(), await BodyStoreTests.ReadAsync(new BodyStore(database), message.Id));
+
+    private static void Copy(string from, string to)
+    {
+        // What a process that is killed leaves behind; the files that it has locked say nothing.
+        foreach (var path in Directory.GetFiles(from, "*", SearchOption.AllDirectories)
+            .Where(path => !string.Equals(Path.GetFileName(path), "lock", StringComparison.OrdinalIgnoreCase)))
+        {
+            var target = Path.Combine(to, Path.GetRelativePath(from, path));
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            File.Copy(path, target);
+        }
     }
 
     private static void Apply(ReplicatedQueue queue, int index, (QueueCommand[] Commands, After After)[] history)

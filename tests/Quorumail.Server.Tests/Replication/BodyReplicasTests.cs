@@ -34,6 +34,40 @@ public sealed class BodyReplicasTests
     }
 
     [Theory]
+    [InlineData(0, true)]
+    [InlineData(BodyFormat.CarriedMax, true)]
+    [InlineData(BodyFormat.CarriedMax + 1, false)]
+    [InlineData(Chunked, false)]
+    public async Task A_small_body_is_left_to_the_log_where_all_members_know_that(int size, bool isCarried)
+    {
+        await using MemoryCluster cluster = new(3, minCopies: 2);
+        cluster.Nodes[0].CarryBodies = true;
+        var receipt = await KeepAsync(cluster.Nodes[0], size);
+
+        Assert.Equal(isCarried ? BodyFormat.HeadLength + size : 0, receipt.Carried.Length);
+        Assert.Equal(isCarried, receipt.Holders is null);
+        Assert.Equal(isCarried, cluster.Nodes.All(node => node.Asked == 0));
+        if (isCarried)
+        {
+            Assert.Empty(cluster.Nodes[0].Bodies.Ids());
+            cluster.Nodes[1].Database.Carried.Add(Id, receipt.Carried);
+            Assert.Equal(BodyStoreTests.Octets(size), await BodyStoreTests.ReadAsync(cluster.Nodes[1].Bodies, Id));
+        }
+    }
+
+    [Fact]
+    public async Task A_node_whose_database_is_behind_leaves_no_more_bodies_to_the_log()
+    {
+        await using MemoryCluster cluster = new(3, minCopies: 2);
+        cluster.Nodes[0].CarryBodies = true;
+        cluster.Nodes[0].Database.Carried.Add(QueueId.Create(1, 1), new byte[64 << 20]);
+        Assert.NotNull((await KeepAsync(cluster.Nodes[0], 10)).Holders);
+        cluster.Nodes[0].Database.Carried.Remove(QueueId.Create(1, 1));
+        await using var writer = cluster.Nodes[0].Bodies.Begin(QueueId.Create(1, 2));
+        Assert.Null((await writer.KeepAsync(Token)).Holders);
+    }
+
+    [Theory]
     [InlineData(4096, 1)]
     [InlineData(4096, 2)]
     [InlineData(Chunked, 1)]

@@ -39,7 +39,7 @@ internal sealed class ScriptedQueue : IMessageQueue
     {
         try
         {
-            return await ProposeAsync(new EnqueueCommand(id, envelope, body.Size, traits, body.Hash, [new BodyHolder("node", 1)], "node"), token);
+            return await ProposeAsync(new EnqueueCommand(id, envelope, body.Size, traits, body.Hash, [new BodyHolder("node", 1)], "node") { Body = body.Carried }, token);
         }
         catch (OperationCanceledException)
         {

@@ -118,6 +118,11 @@ internal sealed class SmtpTestServer : IAsyncDisposable
     /// <summary>The stored message of an Enqueue.</summary>
     public async Task<byte[]> ReadBodyAsync(QueueId id)
     {
+        if (Queue.Enqueued.Single(enqueue => enqueue.Id == id).Body is { IsEmpty: false } carried)
+        {
+            _database.Carried.Add(id, carried);
+        }
+
         using var reader = await Bodies.OpenAsync(id, CancellationToken.None);
         var octets = new MemoryStream();
         while (await reader.ReadAsync(CancellationToken.None) is { IsEmpty: false } part)
