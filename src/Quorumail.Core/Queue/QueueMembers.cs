@@ -39,6 +39,9 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
         return [.. Nodes.Where(node => !node.IsDown || up < MinCopies).Select(node => new BodyHolder(node.Name, node.Incarnation))];
     }
 
+    /// <summary>Whether a body that the log carries is on enough disks when its entry is committed: on a majority's.</summary>
+    public bool IsLogEnough => MinCopies <= (Nodes.Count / 2) + 1;
+
     /// <summary>How many members have a copy that counts.</summary>
     public int CopiesOf(IReadOnlyList<BodyHolder> holders) => View(holders).Copies;
 

@@ -114,7 +114,8 @@ public sealed partial class QueueState
         }
 
         return _members is { } members
-            && (members.Find(command.Owner) is null || (command.Body.IsEmpty && members.CopiesOf(command.Holders) < members.MinCopies))
+            && (members.Find(command.Owner) is null
+                || (command.Body.IsEmpty ? members.CopiesOf(command.Holders) < members.MinCopies : !members.IsLogEnough))
             ? ApplyStatus.TooFewCopies
             : ApplyStatus.Accepted;
     }

@@ -90,24 +90,7 @@ internal sealed class PendingChanges(CarriedBodies bodies)
             }
         }
 
-        foreach (var (id, body) in changes.CarriedBodies)
-        {
-            Carry(id, body);
-        }
-
-        foreach (var id in changes.ReleasedBodies)
-        {
-            if (Carried.Remove(id))
-            {
-                bodies.Remove(id);
-                continue;
-            }
-
-            var size = subject is not null && subject.Id == id ? subject.Size : -1;
-            Bodies.Add((id, size));
-            BodyBytes += Math.Max(0, size);
-        }
-
+        AddBodies(changes, subject);
         SuspectsListed.AddRange(changes.SuspectsListed);
         SuspectsDropped.AddRange(changes.SuspectsDropped);
         TombstonesSet.AddRange(changes.TombstonesSet);
@@ -183,11 +166,27 @@ internal sealed class PendingChanges(CarriedBodies bodies)
         Marks = null;
     }
 
-    private void Carry(QueueId id, ReadOnlyMemory<byte> body)
+    private void AddBodies(QueueChanges changes, QueuedMessage? subject)
     {
-        bodies.Add(id, body);
-        Carried.Add(id);
-        CarriedBytes += body.Length;
+        foreach (var (id, body) in changes.CarriedBodies)
+        {
+            bodies.Add(id, body);
+            Carried.Add(id);
+            CarriedBytes += body.Length;
+        }
+
+        foreach (var id in changes.ReleasedBodies)
+        {
+            if (Carried.Remove(id))
+            {
+                bodies.Remove(id);
+                continue;
+            }
+
+            var size = subject is not null && subject.Id == id ? subject.Size : -1;
+            Bodies.Add((id, size));
+            BodyBytes += Math.Max(0, size);
+        }
     }
 
     private void AddAdministration(QueueChanges changes)

@@ -21,8 +21,8 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
     /// <summary>This node's disk.</summary>
     public BodyHolder Self => peers.Self;
 
-    /// <summary>Whether all members understand a log that carries small bodies.</summary>
-    public bool CarriesBodies => peers.CarryBodies;
+    /// <summary>Whether the log carries small bodies: all members understand that, and a majority's disks are enough.</summary>
+    public bool CarriesBodies => peers.CarryBodies && members() is { IsLogEnough: true };
 
     /// <summary>Whether this node has a body, whole.</summary>
     public bool Has(QueueId id) => BodyRecords.Exists(database, id, BodyFrame.Head);

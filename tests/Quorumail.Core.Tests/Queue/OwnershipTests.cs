@@ -48,6 +48,14 @@ public sealed class OwnershipTests
     }
 
     [Fact]
+    public void A_body_in_the_log_is_refused_where_more_disks_than_a_majority_must_have_it()
+    {
+        Apply(new NodesChangedCommand([new("a", 1), new("b", 1), new("c", 1)], 3, Wait));
+        Assert.Equal(ApplyStatus.TooFewCopies, Apply(Message(Id, "a") with { Holders = [], Body = new byte[50] }));
+        Assert.Equal(ApplyStatus.Accepted, Apply(Message(Of(2), "a", "b", "c")));
+    }
+
+    [Fact]
     public void A_notices_body_comes_in_the_log_too()
     {
         Form();

@@ -56,6 +56,14 @@ public sealed class BodyReplicasTests
     }
 
     [Fact]
+    public async Task A_body_that_more_disks_than_a_majority_must_have_is_not_left_to_the_log()
+    {
+        await using MemoryCluster cluster = new(3, minCopies: 3);
+        cluster.Nodes[0].CarryBodies = true;
+        Assert.Equal(3, (await KeepAsync(cluster.Nodes[0], 10)).Holders!.Count);
+    }
+
+    [Fact]
     public async Task A_node_whose_database_is_behind_leaves_no_more_bodies_to_the_log()
     {
         await using MemoryCluster cluster = new(3, minCopies: 2);
