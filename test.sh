@@ -33,8 +33,8 @@ fi
 passed=0 failed=0 skipped=0 broken=()
 
 say "Building …"
-# From scratch: what run.sh built was built without the analyzers.
-if ! dotnet build Quorumail.slnx -c Release --no-incremental --verbosity quiet; then
+# From scratch: what run.sh built was built without the analyzers. The rules of style are the format's, which is checked below.
+if ! dotnet build Quorumail.slnx -c Release --no-incremental -p:EnforceCodeStyleInBuild=false --verbosity quiet; then
   say "The build failed."
   echo "0 passed, 1 failed, 0 skipped"
   exit 1
