@@ -4,7 +4,8 @@
 #
 #   bench/run.sh [--quick] [--rounds N] [--seconds S] [--only postfix|quorumail] [--sessions "N …"]
 #                [--sizes "BYTES …"] [--output FILE]
-#   bench/run.sh cluster-mail [the same]      three nodes of Quorumail, too: mail through a cluster, sessions spread over it
+#   bench/run.sh cluster-mail [the same]      three nodes of Quorumail, too: mail through a cluster, sessions spread over it;
+#                                             and two of three (one is killed), and three with half a million messages queued
 #   bench/run.sh cluster [ROUNDS [SECONDS]]   shared state on three processes, beside etcd (Debian's etcd-server)
 #
 # Prints a Markdown table and writes it to FILE (default artifacts/bench/result.md). Takes about 13 minutes, with
@@ -58,10 +59,11 @@ warm_seconds=6
 session_counts="1 20 100"
 sizes="4096 51200"
 idle_connections=5000
+queued=500000
 servers="postfix quorumail"
 output=$tools/result.md
 if [ -n "$cluster_mail" ]; then
-  servers="postfix quorumail three"
+  servers="postfix quorumail three dead full"
   sizes=4096
   output=$tools/cluster-mail.md
 fi
@@ -144,7 +146,7 @@ start_server() { # name mode(accept|discard|relay) next-hop-port : sets server_p
       configure "$cell/config.toml" "$port" "$cell/data" "$2" "$3"
       (cd "$cell" && exec setsid "$server" --config "$cell/config.toml") >"$cell/server.log" 2>&1 &
       ;;
-    three)
+    three | dead | full)
       local node ports=() peers=()
       for node in 0 1 2; do ports[node]=$(free_port); peers[node]=$(free_port); done
       for node in 0 1 2; do
@@ -301,11 +303,31 @@ open_cell() { # key server mode sessions size
     "$tools/load" -p "$port" -s "$4" -l "$5" -T 1 >"$cell/warm.json"
   else
     local warm=$warm_seconds
-    if [ "$2" = three ]; then warm=$((3 * warm_seconds)); fi # each has a third of the load to learn from
+    case $2 in three | dead | full) warm=$((3 * warm_seconds)) ;; esac # each has a third of the load to learn from
     "$tools/load" -p "$port" -s 20 -l 4096 -T "$warm" >"$cell/warm.json"
     "$tools/load" -p "$port" -s 1 -l "$5" -T 1 >>"$cell/warm.json"
   fi
   if [ "$3" = relay ]; then wait_for_sink "$(json messages <"$cell/warm.json" | awk '{ n += $1 } END { print n }')"; fi
+  case $2 in
+    dead)
+      kill -KILL "$(pgrep -s "$server_pid" -f "$cell/config2.toml" | tail -n 1)"
+      port=${port%,*}
+      open_cells[$1]="$cell $port $server_pid $sink_pid"
+      sleep 5 # an election, if it led
+      ;;
+    full)
+      log "queueing $queued messages"
+      "$tools/load" -p "$port" -s 100 -l 512 -m "$queued" >"$cell/fill.json"
+      ;;
+  esac
+}
+
+# Of which cells a kind has part: a cluster with a dead node, or with a long queue, in those that ask for it.
+takes_part() { # server mode sessions
+  case $1 in
+    dead) [ "$2" = relay ] && [ "$3" != 1 ] ;;
+    full) [ "$2" = accept ] && [ "$3" != 1 ] ;;
+  esac
 }
 
 # Ends what open_cell started, and looks for each acknowledged message where all must have arrived.
@@ -345,11 +367,11 @@ measure() { # server mode sessions size
   for figure in p50_ms p99_ms client_cpu_us; do note "$name" "$kind" $figure "$(json $figure <"$cell/load.json")"; done
   count=$(awk -v r="$(json rate <"$cell/load.json")" -v s="$seconds" -v n="$sessions" \
     'BEGIN { m = int(r * s); print m < n ? n : m }')
-  if [ "$kind" != three ]; then # smtp-source talks to one server
+  case $kind in postfix | quorumail) # smtp-source talks to one server
     settle
     timed "$name" "$kind" source_ "$count" "$peers/smtp-source" -d -s "$sessions" -m "$count" -l "$size" \
       -f sender@load.example -t recipient@sink.example "127.0.0.1:$port"
-  fi
+  esac
   if [ "$kind" = postfix ]; then close_cell "$key"; fi
 }
 
@@ -382,7 +404,11 @@ report() {
   commit=$(git -C "$repository" rev-parse --short HEAD 2>/dev/null || echo unknown)
   echo "Commit $commit, $(date -u +%Y-%m-%d), $(nproc) cores $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), \
 $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, Linux $(uname -r), rounds: $rounds of $seconds s, medians."
-  case $servers in *three*) echo "three: three nodes of Quorumail on this machine, sessions spread over them; 250 means fsynced on two of the three." ;; esac
+  case $servers in *three*)
+    echo "three: three nodes of Quorumail on this machine, sessions spread over them; 250 means fsynced on two of the three."
+    echo "dead: the same after kill -9 of one, sessions spread over the two that are left. full: the same with $queued messages queued."
+    ;;
+  esac
   echo "Durability: Quorumail fsyncs body and log before 250 (its default); Postfix $("$peers/postconf" -dh mail_version 2>/dev/null) fsyncs the queue file before 250 (its default)."
   echo "$verified acknowledged messages of the relay runs were looked for at the sink by their ids: $([ "$failed" = 0 ] && echo all were there || echo SOME WERE LOST)."
   echo
@@ -401,8 +427,8 @@ $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, 
       print "|---|---|---|---|---|---|---|---|---|---|---|---|"
       for (c = 1; c <= cells; c++) {
         if (order[c] == "idle") continue
-        split("postfix quorumail three", kinds, " ")
-        for (k = 1; k <= 3; k++) if (n[order[c], kinds[k], "rate"]) {
+        split("postfix quorumail three dead full", kinds, " ")
+        for (k = 1; k <= 5; k++) if (n[order[c], kinds[k], "rate"]) {
           split(order[c], part, " ")
           sinkcpu = median(order[c], kinds[k], "sink_cpu_us")
           printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s / %s | %s |\n", part[1], part[2], part[3], kinds[k],
@@ -416,7 +442,7 @@ $(findmnt -no FSTYPE --target "$work" 2>/dev/null || echo unknown) file system, 
       print ""
       print "| mode | sessions | bytes | | ÷ Postfix, smtp-source | load | p50 | CPU |"
       print "|---|---|---|---|---|---|---|---|"
-      for (c = 1; c <= cells; c++) for (k = 2; k <= 3; k++) {
+      for (c = 1; c <= cells; c++) for (k = 2; k <= 5; k++) {
         cell = order[c]
         if (cell == "idle" || !n[cell, "postfix", "rate"] || !n[cell, kinds[k], "rate"]) continue
         split(cell, part, " ")
@@ -451,6 +477,8 @@ done
 for ((round = 1; round <= rounds; round++)); do
   for case in "${cases[@]}"; do
     for kind in $servers; do
+      # shellcheck disable=SC2086
+      takes_part "$kind" $case || continue
       log "round $round: $kind, $case"
       # shellcheck disable=SC2086
       measure "$kind" $case
@@ -458,6 +486,8 @@ for ((round = 1; round <= rounds; round++)); do
   done
   for key in "${!open_cells[@]}"; do close_cell "$key"; done
 done
-for kind in $servers; do measure_idle "$kind"; done
+for kind in $servers; do
+  case $kind in dead | full) ;; *) measure_idle "$kind" ;; esac
+done
 report | tee "$output"
 exit "$failed"
