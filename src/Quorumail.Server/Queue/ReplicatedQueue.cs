@@ -288,6 +288,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
         if (isDue)
         {
             WriteBehind();
+
+            // A disk that is behind holds up this node, not its memory.
+            _database.Carried.WaitForRoom(() => _database.Health.Failure is not null);
         }
     }
 
@@ -366,6 +369,9 @@ internal sealed class ReplicatedQueue : IReplicatedState, IAsyncDisposable
 
             await _database.Commits.WriteAsync(new NextGenerationWrite(this, load.Batch));
             await _database.Commits.WriteAsync(new GenerationSwitch(this, load.Restore(), load.Limits, index));
+
+            // The log forgets the entries that brought them.
+            await Task.Run(_database.BodyJournal.MakeDurable, CancellationToken.None);
         }
         catch (Exception error) when (error is InvalidDataException or NewerFormatException or IOException or OperationCanceledException)
         {

@@ -12,9 +12,17 @@ namespace Quorumail.Server.Storage;
 internal sealed class CarriedBodies
 {
     /// <summary>Octets above which mail goes beside the log again, where it waits for a disk that is behind.</summary>
-    private const long RoomMax = 32 << 20;
+    internal const long RoomMax = 32 << 20;
+
+    /// <summary>Octets above which applying waits, for the other nodes' mail, too.</summary>
+    internal const long Max = 4 * RoomMax;
+
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
     private readonly ConcurrentDictionary<QueueId, ReadOnlyMemory<byte>> _bodies = new();
+
+    // Waited on while there are too many octets.
+    private readonly object _gate = new();
     private long _octets;
 
     /// <summary>Whether more may come from this node.</summary>
@@ -34,7 +42,32 @@ internal sealed class CarriedBodies
     {
         if (_bodies.TryRemove(id, out var record))
         {
-            Interlocked.Add(ref _octets, -record.Length);
+            var before = Interlocked.Add(ref _octets, -record.Length) + record.Length;
+            if (before > Max)
+            {
+                lock (_gate)
+                {
+                    Monitor.PulseAll(_gate);
+                }
+            }
+        }
+    }
+
+    /// <summary>Waits until there are no more than <see cref="Max"/> octets, or until there is no hope of that.</summary>
+    /// <param name="isHopeless">Whether the database has failed.</param>
+    public void WaitForRoom(Func<bool> isHopeless)
+    {
+        if (Interlocked.Read(ref _octets) <= Max)
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            while (Interlocked.Read(ref _octets) > Max && !isHopeless())
+            {
+                Monitor.Wait(_gate, Look);
+            }
         }
     }
 

@@ -136,7 +136,7 @@ internal sealed class DataDirectory : IDisposable
         DiskStamp? stamp;
         try
         {
-            stamp = JsonSerializer.Deserialize<DiskStamp>(File.ReadAllBytes(file));
+            stamp = JsonSerializer.Deserialize(File.ReadAllBytes(file), DiskStampJson.Default.DiskStamp);
         }
         catch (JsonException error)
         {
@@ -154,5 +154,5 @@ internal sealed class DataDirectory : IDisposable
     }
 
     private static void WriteStamp(string path, DiskStamp stamp) =>
-        DurableFile.Replace(StampPathOf(path), JsonSerializer.SerializeToUtf8Bytes(stamp));
+        DurableFile.Replace(StampPathOf(path), JsonSerializer.SerializeToUtf8Bytes(stamp, DiskStampJson.Default.DiskStamp));
 }

@@ -5,6 +5,7 @@ using Quorumail.Core.Queue;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Storage;
+using Quorumail.Server.Storage.Rocks;
 using Quorumail.Server.Tests.Storage;
 
 namespace Quorumail.Server.Tests.Queue;
@@ -211,6 +212,25 @@ public sealed class ReplicatedQueueTests
         Assert.Empty(new BodyStore(database).Ids());
     }
 
+    [Fact]
+    public async Task Applying_waits_for_a_disk_that_is_behind()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System);
+        using var gate = new ManualResetEventSlim();
+        var blocked = database.Commits.WriteAsync(new BlockedWrite(gate)).AsTask();
+        database.Carried.Add(QueueId.Create(9, 9), new byte[CarriedBodies.Max]);
+        var applying = Task.Run(
+            () => Apply(queue, 1, [([.. Enumerable.Range(1, 5000).Select(i => Carrying((uint)i))], After.Nothing)]), Token);
+        await Task.WhenAny(applying, Task.Delay(500, Token));
+        Assert.False(applying.IsCompleted);
+        gate.Set();
+        await blocked;
+        database.Carried.Remove(QueueId.Create(9, 9));
+        await applying.WaitAsync(TimeSpan.FromSeconds(30), Token);
+    }
+
     // The message's record is in the database's log, the body was in its memory alone.
     [Fact]
     public async Task A_body_that_died_with_the_databases_memory_comes_again_from_the_log()
@@ -292,6 +312,10 @@ public sealed class ReplicatedQueueTests
             await target.LoadSnapshotAsync(new MemoryStream(snapshot), 9, Token);
             Assert.NotEqual(0, target.Unchecked);
             await CheckAsync(second, stays);
+            using var killed = new TemporaryDirectory();
+            Copy(there.Path, killed.Path);
+            await using var copy = BodyStoreTests.Open(killed);
+            await CheckAsync(copy, stays);
             Assert.Equal([stays.Id], new BodyStore(second).Ids());
             Assert.Equal([stays.Id, lacking.Id], target.IdsHeldBy(new BodyHolder("n", 1)).Order());
             Assert.False(second.Carried.TryGet(goes.Id, out _));
@@ -364,6 +388,16 @@ public sealed class ReplicatedQueueTests
         Assert.False(queue.Feed.TryRead(out _));
         Assert.Equal((1, 0), (queue.CountOwnedBy("n3"), queue.Copies.TooFew));
         Assert.Equal(3, queue.Members!.Nodes.Count);
+    }
+
+    /// <summary>Holds up the database's writer.</summary>
+    private sealed class BlockedWrite(ManualResetEventSlim gate) : WriteRequest
+    {
+        public override bool NeedsSync => false;
+
+        public override int ByteCount => 0;
+
+        public override void AddTo(RocksBatch batch) => gate.Wait();
     }
 
     /// <summary>A message of 1000 octets whose body the log carries.</summary>

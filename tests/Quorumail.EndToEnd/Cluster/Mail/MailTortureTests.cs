@@ -22,8 +22,8 @@ public sealed class MailTortureTests(ITestOutputHelper output)
     private readonly List<FaultReport> _reports = [];
     private readonly List<LedgerVerdict> _verdicts = [];
     private readonly long _start = Stopwatch.GetTimestamp();
-    private TimeSpan _underFaults;
-    private long _acknowledged;
+    private (TimeSpan Time, long Messages) _underFaults;
+    private (TimeSpan Time, long Messages) _withMajority;
     private double _faultlessRate;
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -82,18 +82,21 @@ public sealed class MailTortureTests(ITestOutputHelper output)
 
     private async Task WithFaultsAsync(ClusterLab lab, MailWorkload mail)
     {
-        var (began, before) = (Stopwatch.GetTimestamp(), mail.Acknowledged);
         for (var i = 0; i < FaultsPerChapter && Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; i++)
         {
             var (faults, lasts) = FaultDraw.Next(_random);
             Say(string.Create(CultureInfo.InvariantCulture, $"{string.Join(" + ", faults)} for {lasts.TotalSeconds:0.0} s"));
+            var (began, before) = (Stopwatch.GetTimestamp(), mail.Acknowledged);
             var report = await new FaultRun(lab, mail, _random, Token).RunAsync(faults, lasts);
             _reports.Add(report);
             Say(report.ToString());
+            var (took, messages) = (Stopwatch.GetElapsedTime(began), mail.Acknowledged - before);
+            _underFaults = (_underFaults.Time + took, _underFaults.Messages + messages);
+            if (!report.IsStop)
+            {
+                _withMajority = (_withMajority.Time + took, _withMajority.Messages + messages);
+            }
         }
-
-        _underFaults += Stopwatch.GetElapsedTime(began);
-        _acknowledged += mail.Acknowledged - before;
     }
 
     private string Sum()
@@ -104,9 +107,14 @@ public sealed class MailTortureTests(ITestOutputHelper output)
         text.Append(CultureInfo.InvariantCulture, $"duplicates: {_verdicts.Sum(v => v.DuplicateListed.Count)} listed, {_verdicts.Sum(v => v.DuplicateUnlisted.Count)} not\n");
         text.Append(CultureInfo.InvariantCulture, $"answered 451 and delivered: {_verdicts.Sum(v => v.CommittedAfter451.Count)} listed, {_verdicts.Sum(v => v.CommittedAfter451Unlisted.Count)} not\n");
         FaultReport.Sum(text, _reports, "250");
-        var rate = _underFaults > TimeSpan.Zero ? _acknowledged / _underFaults.TotalSeconds : 0;
-        text.Append(CultureInfo.InvariantCulture, $"messages/s: {rate:0} under faults, {_faultlessRate:0} without: {(_faultlessRate > 0 ? rate / _faultlessRate : 0):P0}\n");
+        text.Append(CultureInfo.InvariantCulture, $"messages/s without faults: {_faultlessRate:0}, under faults: {Rate(_underFaults)}, under those that stop no majority: {Rate(_withMajority)}\n");
         return text.ToString();
+
+        string Rate((TimeSpan Time, long Messages) sum)
+        {
+            var rate = sum.Time > TimeSpan.Zero ? sum.Messages / sum.Time.TotalSeconds : 0;
+            return string.Create(CultureInfo.InvariantCulture, $"{rate:0} ({(_faultlessRate > 0 ? rate / _faultlessRate : 0):P0})");
+        }
     }
 
     private void Say(string what) => output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(_start).TotalSeconds,6:0.0} s  {what}"));
