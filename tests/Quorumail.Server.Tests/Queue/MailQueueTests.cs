@@ -105,6 +105,28 @@ public sealed class MailQueueTests
         }
     }
 
+    // Others may commit it, and a disk that has failed can't remember to take it back: the client must not be told anything.
+    [Theory]
+    [InlineData(ProposalOutcome.Unknown, true, true)]
+    [InlineData(ProposalOutcome.Unknown, false, false)]
+    [InlineData(ProposalOutcome.Refused, true, false)]
+    public async Task An_enqueue_is_left_open_if_its_outcome_is_unknown_and_the_disk_has_failed(ProposalOutcome outcome, bool hasFailed, bool isLeftOpen)
+    {
+        using var directory = new TemporaryDirectory();
+        var options = new MailQueueOptions { Database = new DatabaseOptions { Path = directory.Path } };
+        var disk = await QueueDisk.OpenAsync(options, null, TimeProvider.System, NullLoggerFactory.Instance);
+        await using var queue = new MailQueue(
+            disk, new FixedLog(outcome), () => ValueTask.CompletedTask, "node", () => 1, options, TimeProvider.System, NullLoggerFactory.Instance);
+        if (hasFailed)
+        {
+            disk.Database.Health.Fail(new IOException("the power is gone"));
+        }
+
+        var proposal = await queue.EnqueueAsync(queue.NewId(), SomeEnvelope, new BodyReceipt(3, new byte[16]), BodyTraits.None, Token);
+        Assert.Equal((outcome, isLeftOpen), (proposal.Outcome, proposal.IsLeftOpen));
+        Assert.Equal(hasFailed ? 0 : 1, queue.RetractionCount);
+    }
+
     [Fact]
     public async Task A_given_up_body_goes_without_a_restart()
     {
@@ -173,5 +195,28 @@ public sealed class MailQueueTests
             Assert.True(watch.Elapsed < TimeSpan.FromSeconds(30), "it did not happen within 30 s");
             await Task.Delay(5, Token);
         }
+    }
+
+    /// <summary>A log that answers every proposal alike.</summary>
+    private sealed class FixedLog(ProposalOutcome outcome) : IReplicatedLog
+    {
+        public long CommitIndex => 0;
+
+        public long AppliedIndex => 0;
+
+        public long Term => 1;
+
+        public bool IsReady => true;
+
+        public long ClusterTime => 0;
+
+        public Task<Exception> Failed { get; } = new TaskCompletionSource<Exception>().Task;
+
+        public Task StartAsync(CancellationToken token) => Task.CompletedTask;
+
+        public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken token) =>
+            ValueTask.FromResult(new ProposalResult(outcome, 0, default, "said the test"));
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 }
