@@ -11,6 +11,9 @@ public sealed partial class ClusterManager
     /// <summary>The disks of the other nodes that can be asked now.</summary>
     public IReadOnlyList<ClusterPeer> Reachable => [.. _transport.Peers.Where(peer => peer.Incarnation > 0).Select(peer => new ClusterPeer(peer.NodeId, peer.Incarnation))];
 
+    /// <summary>Whether this node's disk is nearly full, or that of another one that lives, as far as this one has heard.</summary>
+    public bool IsAnyShortOfSpace => _parts?.Monitor.IsAnyShortOfSpace ?? false;
+
     /// <summary>When the voting members last gave a sign to this leader, itself among them; empty while this node does not lead.</summary>
     public IReadOnlyList<MemberContact> Contacts => _parts is not { } parts ? [] :
         [.. parts.Node.Contacts.Select(contact => new MemberContact(

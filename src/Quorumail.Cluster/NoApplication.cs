@@ -16,6 +16,8 @@ internal sealed class NoApplication : IReplicatedState, INodeLoad
 
     public string? Warning => null;
 
+    public bool IsShortOfSpace => false;
+
     public string? Fault => null;
 
     public void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers)

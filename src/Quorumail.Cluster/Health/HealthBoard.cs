@@ -77,6 +77,20 @@ internal sealed class HealthBoard(HealthLimits limits)
         return new PeerHealth(status, reason, peer.Heartbeat, peer.Heartbeat is null ? TimeSpan.Zero : now - peer.HeartbeatAt, peer.RoundTrip);
     }
 
+    /// <summary>Whether a node that lives has said that its disk is nearly full.</summary>
+    public bool IsAnyShortOfSpace(TimeSpan now)
+    {
+        foreach (Peer peer in _peers.Values)
+        {
+            if (peer is { IsRefused: false, LastSign: { } sign, Heartbeat.Condition.IsShortOfSpace: true } && now - sign < limits.SilenceMax)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     private (NodeStatus Status, string Reason) Judge(Peer peer, long? lag, TimeSpan now)
     {
         if (peer.IsRefused)

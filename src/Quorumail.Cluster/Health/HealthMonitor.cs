@@ -66,6 +66,23 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether this node's disk is nearly full, or that of one that lives.</summary>
+    public bool IsAnyShortOfSpace
+    {
+        get
+        {
+            if (_load.IsShortOfSpace)
+            {
+                return true;
+            }
+
+            lock (_lock)
+            {
+                return _board.IsAnyShortOfSpace(Uptime);
+            }
+        }
+    }
+
     public void Connected(NodeHello peer)
     {
         lock (_lock)

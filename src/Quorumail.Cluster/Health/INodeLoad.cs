@@ -15,6 +15,9 @@ public interface INodeLoad
     /// <summary>Why the node works, but needs attention (a disk that is nearly full); null if it does not.</summary>
     string? Warning { get; }
 
+    /// <summary>Whether the disk is nearly full.</summary>
+    bool IsShortOfSpace { get; }
+
     /// <summary>Why the node can't do its work (a failed disk); null if it can.</summary>
     string? Fault { get; }
 }

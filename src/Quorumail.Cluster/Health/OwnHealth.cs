@@ -25,17 +25,17 @@ internal static class OwnHealth
     {
         if (load.Fault is { } fault)
         {
-            return Condition(NodeStatus.Unhealthy, fault, own);
+            return Condition(NodeStatus.Unhealthy, fault, own, load);
         }
 
         if (own.LeaderId is null)
         {
-            return Condition(NodeStatus.Unhealthy, "no leader: no majority of the nodes is connected, or an election is under way", own);
+            return Condition(NodeStatus.Unhealthy, "no leader: no majority of the nodes is connected, or an election is under way", own, load);
         }
 
         if (!own.IsReady)
         {
-            return Condition(NodeStatus.Unhealthy, "has not caught up with the leader yet", own);
+            return Condition(NodeStatus.Unhealthy, "has not caught up with the leader yet", own, load);
         }
 
         List<string> reasons = [];
@@ -54,9 +54,9 @@ internal static class OwnHealth
             reasons.Add(string.Create(CultureInfo.InvariantCulture, $"{own.CommitIndex - own.AppliedIndex} committed log entries are not applied yet"));
         }
 
-        return Condition(reasons.Count == 0 ? NodeStatus.Healthy : NodeStatus.Degraded, string.Join("; ", reasons), own);
+        return Condition(reasons.Count == 0 ? NodeStatus.Healthy : NodeStatus.Degraded, string.Join("; ", reasons), own, load);
     }
 
-    private static NodeCondition Condition(NodeStatus status, string reason, in OwnState own) =>
-        new(status, reason.Length > ReasonCharacters ? reason[..ReasonCharacters] : reason, own.AppliedIndex);
+    private static NodeCondition Condition(NodeStatus status, string reason, in OwnState own, INodeLoad load) =>
+        new(status, reason.Length > ReasonCharacters ? reason[..ReasonCharacters] : reason, own.AppliedIndex) { IsShortOfSpace = load.IsShortOfSpace };
 }

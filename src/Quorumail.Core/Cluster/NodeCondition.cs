@@ -11,6 +11,9 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
     /// <summary>Bytes of a reason at most.</summary>
     public const int ReasonMax = 1024;
 
+    /// <summary>Whether its disk is nearly full, so that nobody should give it what it need not have.</summary>
+    public bool IsShortOfSpace { get; init; }
+
     private static readonly string[] Statuses = ["healthy", "degraded", "unhealthy"];
 
     /// <summary>Writes the fields of the object.</summary>
@@ -20,11 +23,15 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
         json.WriteString("status"u8, Statuses[(int)Status]);
         json.WriteString("reason"u8, Reason);
         json.WriteNumber("applied_index"u8, AppliedIndex);
+        if (IsShortOfSpace)
+        {
+            json.WriteBoolean("short_of_space"u8, true);
+        }
     }
 
     internal static NodeCondition? ReadFields(ref JsonFields fields)
     {
-        var (status, reason, applied) = (-1, "", 0L);
+        var (status, reason, applied, isShort) = (-1, "", 0L, false);
         while (fields.Next())
         {
             if (fields.Is("status"u8, 0))
@@ -39,6 +46,10 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
             {
                 applied = fields.Count();
             }
+            else if (fields.Is("short_of_space"u8, 3))
+            {
+                isShort = fields.Flag();
+            }
             else
             {
                 fields.Skip();
@@ -46,6 +57,6 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
         }
 
         // A status that this version does not know is no reason to refuse the heartbeat.
-        return status < 0 ? null : new NodeCondition((NodeStatus)status, reason, applied);
+        return status < 0 ? null : new NodeCondition((NodeStatus)status, reason, applied) { IsShortOfSpace = isShort };
     }
 }

@@ -18,8 +18,10 @@ internal sealed class ServerLoad(QuorumailOptions options, StorageHealth health,
     public long MessagesProcessed => (long)Metrics.MessagesReceived.Value;
 
     public string? Warning => isDraining() ? "it drains"
-        : health.AcceptsMail || health.Failure is not null ? null
+        : !IsShortOfSpace ? null
         : $"less than [storage] min_free ({options.Storage.MinFree >> 20} MiB) is free on the disk";
+
+    public bool IsShortOfSpace => !health.AcceptsMail && health.Failure is null;
 
     public string? Fault => health.Failure?.Message;
 }

@@ -21,7 +21,7 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
     /// <summary>This node's disk.</summary>
     public BodyHolder Self => peers.Self;
 
-    /// <summary>Whether the log carries small bodies: all members understand that, and a majority's disks are enough.</summary>
+    /// <summary>Whether the log carries small bodies: all members understand that and have room, and a majority's disks are enough.</summary>
     public bool CarriesBodies => peers.CarryBodies && members() is { IsLogEnough: true };
 
     /// <summary>Whether this node has a body, whole.</summary>

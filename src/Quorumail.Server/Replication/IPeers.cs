@@ -12,7 +12,7 @@ internal interface IPeers
     /// <summary>The disks that can be asked now.</summary>
     IReadOnlyList<ClusterPeer> Reachable { get; }
 
-    /// <summary>Whether all members understand a log that carries bodies.</summary>
+    /// <summary>Whether all members understand a log that carries bodies, and have room for them.</summary>
     bool CarryBodies { get; }
 
     /// <summary>Asks a node's <see cref="BodyService"/>.</summary>

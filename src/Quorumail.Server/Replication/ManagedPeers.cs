@@ -17,7 +17,7 @@ internal sealed class ManagedPeers : IPeers
 
     public IReadOnlyList<ClusterPeer> Reachable => Manager?.Reachable ?? [];
 
-    public bool CarryBodies => Manager?.Node?.FeatureLevel >= FeatureLevels.CarriedBodies;
+    public bool CarryBodies => Manager is { IsAnyShortOfSpace: false, Node.FeatureLevel: >= FeatureLevels.CarriedBodies };
 
     public Task<ReadOnlyMemory<byte>> AskAsync(string nodeId, ReadOnlyMemory<byte> question, CancellationToken token) =>
         Manager?.AskAsync(nodeId, question, token) ?? Task.FromException<ReadOnlyMemory<byte>>(new IOException("The cluster is not running."));

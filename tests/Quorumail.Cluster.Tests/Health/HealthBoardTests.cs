@@ -99,6 +99,20 @@ public sealed class HealthBoardTests
         Assert.Null(_board.Of("n2", null, Second).Heartbeat);
     }
 
+    [Fact]
+    public void A_disk_that_is_nearly_full_counts_as_long_as_its_node_lives()
+    {
+        _board.Connected("n2", Second);
+        Assert.False(_board.IsAnyShortOfSpace(Second));
+        _board.Heard(Heartbeat(new NodeCondition(NodeStatus.Degraded, "full", 5) { IsShortOfSpace = true }), Second);
+        Assert.True(_board.IsAnyShortOfSpace(Second));
+        Assert.False(_board.IsAnyShortOfSpace(1000 * Second));
+        _board.Disconnected("n2", isRefused: true);
+        Assert.False(_board.IsAnyShortOfSpace(Second));
+        _board.Heard(Heartbeat(new NodeCondition(NodeStatus.Healthy, "", 5)), Second);
+        Assert.False(_board.IsAnyShortOfSpace(Second));
+    }
+
     private static Heartbeat Heartbeat(NodeCondition? condition = null) =>
         new("n2", NodeRole.Follower, 1, new HeartbeatMetadata("v1", 1, 2, 3, 4, 5)) { Condition = condition };
 

@@ -12,5 +12,7 @@ internal sealed class ScriptedLoad : INodeLoad
 
     public string? Warning { get; set; }
 
+    public bool IsShortOfSpace { get; set; }
+
     public string? Fault { get; set; }
 }

@@ -57,6 +57,24 @@ public sealed class CarriedBodiesTests
         Assert.DoesNotContain(third, message.Holders);
     }
 
+    [Fact]
+    public async Task The_log_carries_no_bodies_to_a_disk_that_is_nearly_full()
+    {
+        await using var cluster = await StartAsync();
+        await cluster.StopAsync("node3");
+        await cluster.StartAsync("node3", FeatureLevels.Highest, minFree: long.MaxValue);
+        await cluster.UntilAsync(() => cluster.Nodes.All(node => node.Mail.Manager.IsAnyShortOfSpace));
+        var queue = cluster["node1"].Mail.Queue;
+        await using var writer = queue.Bodies.Begin(queue.NewId());
+        await writer.WriteAsync(new ReadOnlySequence<byte>(new byte[100]), Token);
+        var receipt = await writer.KeepAsync(Token);
+        Assert.Equal(["node1", "node2"], receipt.Holders!.Select(holder => holder.Node).Order(StringComparer.Ordinal));
+
+        // It is gone, and full or not does not matter any more.
+        await cluster.StopAsync("node3");
+        await cluster.UntilAsync(() => !cluster["node1"].Mail.Manager.IsAnyShortOfSpace);
+    }
+
     private static async Task<InProcessCluster> StartAsync()
     {
         var cluster = new InProcessCluster();

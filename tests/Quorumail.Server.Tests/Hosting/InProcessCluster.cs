@@ -44,11 +44,11 @@ internal sealed class InProcessCluster : IAsyncDisposable
 
     public Task StartAsync(int featureLevel) => Task.WhenAll(Names.Select(name => StartAsync(name, featureLevel)));
 
-    public async Task StartAsync(string name, int featureLevel)
+    public async Task StartAsync(string name, int featureLevel, long minFree = 0)
     {
         var options = new QuorumailOptions
         {
-            Storage = new StorageOptions { Path = DirectoryOf(name), MinFree = 0 },
+            Storage = new StorageOptions { Path = DirectoryOf(name), MinFree = minFree },
             Limits = _limits,
             Cluster = new ClusterOptions
             {

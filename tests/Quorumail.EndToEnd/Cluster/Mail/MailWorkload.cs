@@ -101,10 +101,20 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
         await _sink.UntilDeliveredAsync(sent, SettleLimit, token);
         foreach (var node in _lab.Nodes)
         {
+            var left = "";
             await Deadline.UntilAsync(
-                async each => (await TextAsync(node, "/metrics", each)).Contains("\nsmtp_queue_size 0\n", StringComparison.Ordinal),
+                async each =>
+                {
+                    if ((await TextAsync(node, "/metrics", each)).Contains("\nsmtp_queue_size 0\n", StringComparison.Ordinal))
+                    {
+                        return true;
+                    }
+
+                    left = await TextAsync(node, "/api/queue?limit=3", each);
+                    return false;
+                },
                 SettleLimit,
-                () => $"{node.Name} has mail queued still.\n{_lab.Outputs}",
+                () => $"{node.Name} has mail queued still: {left}\n{_lab.Outputs}",
                 token);
         }
 
