@@ -48,7 +48,11 @@ internal sealed class ChildProcess : IAsyncDisposable
         {
             // A line a message would hide what happened to the cluster.
             var lines = Output.Split('\n');
-            return string.Join('\n', [.. lines.SkipLast(25).Where(line => line.Contains(" cluster: ", StringComparison.Ordinal)).TakeLast(25), .. lines.TakeLast(25)]);
+            return string.Join('\n', [.. lines.SkipLast(25).Where(IsOfNote).TakeLast(40), .. lines.TakeLast(25)]);
+
+            static bool IsOfNote(string line) =>
+                line.Contains(" cluster: ", StringComparison.Ordinal) || line.Contains(" bodies: ", StringComparison.Ordinal)
+                || line.Contains(" warn ", StringComparison.Ordinal) || line.Contains(" error ", StringComparison.Ordinal);
         }
     }
 
