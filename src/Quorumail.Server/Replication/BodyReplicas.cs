@@ -24,8 +24,19 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
     /// <summary>Whether the log carries small bodies: all members understand that and have room, and a majority's disks are enough.</summary>
     public bool CarriesBodies => peers.CarryBodies && members() is { IsLogEnough: true };
 
-    /// <summary>Whether this node has a body, whole.</summary>
-    public bool Has(QueueId id) => BodyRecords.Exists(database, id, BodyFrame.Head);
+    /// <summary>Whether this node has a body, as far as its head tells.</summary>
+    /// <exception cref="StorageException">The disk has failed.</exception>
+    public bool Has(QueueId id)
+    {
+        try
+        {
+            return BodyRecords.Exists(database, id, BodyFrame.Head);
+        }
+        catch (BodyCorruptException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>Begins the copies of a body that is being received: to one node more than must have it.</summary>
     public BodyCopies Begin(QueueId id)

@@ -74,6 +74,10 @@ internal sealed partial class CopyKeeper : IAsyncDisposable
         {
             // The node stops.
         }
+        catch (StorageException)
+        {
+            // The disk has failed, which is reported elsewhere: the node stops.
+        }
     }
 
     private async Task LookAsync(CancellationToken token)

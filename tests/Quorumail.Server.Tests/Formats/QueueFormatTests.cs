@@ -91,6 +91,20 @@ public sealed class QueueFormatTests
     }
 
     [Fact]
+    public void Who_looks_at_the_log_sees_no_mail()
+    {
+        var mail = "Subject: secret"u8.ToArray();
+        foreach (var command in (QueueCommand[])[Notice with { Body = mail }, new AttemptEndedCommand(Id, 4, 5, [], [Notice with { Body = mail }])])
+        {
+            var bytes = QueueEncoding.Encode(command);
+            Assert.True(bytes.AsSpan().IndexOf(mail) >= 0);
+            var dump = QueueEncoding.DumpCommand(bytes);
+            Assert.Contains("ann@a.example", dump, StringComparison.Ordinal);
+            Assert.DoesNotContain(Convert.ToBase64String(mail), dump, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void Answers_are_read_and_written_as_ever()
     {
         var file = GoldenFile.Open("queue-answers.golden");
