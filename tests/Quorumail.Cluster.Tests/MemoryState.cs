@@ -11,11 +11,21 @@ internal sealed class MemoryState : IReplicatedState
     private long _appliedIndex;
     private long _durableIndex;
     private int _durableCount;
+    private long _lateIndex;
     private int _callers;
 
     public long AppliedIndex => Volatile.Read(ref _appliedIndex);
 
     public long LastStamp { get; private set; }
+
+    /// <summary>The stamps with which entries were applied here, by index.</summary>
+    public Dictionary<long, long> Stamps { get; } = [];
+
+    /// <summary>Called when the contents of a snapshot are settled, before they are written.</summary>
+    public Func<Task>? Saving { get; set; }
+
+    /// <summary>Whether FlushAsync is one behind: durable is what was applied at the flush before.</summary>
+    public bool IsLate { get; init; }
 
     /// <summary>Throws out of Apply when it sees this command.</summary>
     public byte[]? Poison { get; init; }
@@ -57,6 +67,7 @@ internal sealed class MemoryState : IReplicatedState
         LastStamp = stamp;
         lock (_lock)
         {
+            Stamps[index] = stamp;
             for (int i = 0; i < commands.Count; i++)
             {
                 byte[] command = commands[i].ToArray();
@@ -90,8 +101,9 @@ internal sealed class MemoryState : IReplicatedState
         {
             lock (_lock)
             {
-                _durableIndex = _appliedIndex;
-                _durableCount = _applied.Count;
+                _durableIndex = IsLate ? _lateIndex : _appliedIndex;
+                _durableCount = _applied.Count(a => a.Index <= _durableIndex);
+                _lateIndex = _appliedIndex;
             }
         }
 
@@ -117,6 +129,7 @@ internal sealed class MemoryState : IReplicatedState
             appliedIndex = _appliedIndex;
         }
 
+        await (Saving?.Invoke() ?? Task.CompletedTask);
         foreach ((long index, byte[] command) in applied)
         {
             byte[] header = new byte[12];

@@ -10,7 +10,7 @@ namespace Quorumail.Cluster.Journal;
 /// </summary>
 /// <param name="Index">Index of the last forgotten entry; 0 if none is.</param>
 /// <param name="Term">Its term.</param>
-/// <param name="Stamp">Highest cluster time up to it, in milliseconds.</param>
+/// <param name="Stamp">Cluster time at it, in milliseconds: no later, or what follows would be applied again with other stamps.</param>
 /// <param name="StateIndex">Entry up to which the state was durable; at least <paramref name="Index"/>.</param>
 internal readonly record struct JournalMark(long Index, long Term, long Stamp, long StateIndex)
 {

@@ -111,9 +111,7 @@ internal sealed partial class RaftTrail
         _journal.Release(index);
         if (_flushing.IsCompleted && (index >= _nextFlushIndex || _journal.Written - _flushedBytes >= _options.SnapshotBytes))
         {
-            _nextFlushIndex = index + _options.SnapshotEntries;
-            _flushedBytes = _journal.Written;
-            _flushing = FlushAndForgetAsync(index, _journal.Position, _applier.LastStamp);
+            BeginFlush();
         }
     }
 
@@ -123,24 +121,48 @@ internal sealed partial class RaftTrail
     /// <summary>Flushes the state and forgets what it holds, so that the next start has little to recover.</summary>
     public async Task CheckpointAsync()
     {
-        await _flushing;
-        if (Volatile.Read(ref _failure) is null)
+        await _applying.WaitAsync();
+        try
         {
-            await FlushAndForgetAsync(Volatile.Read(ref _appliedIndex), _journal.Position, _applier.LastStamp);
+            await _flushing;
+            if (Volatile.Read(ref _failure) is null)
+            {
+                BeginFlush();
+            }
         }
+        finally
+        {
+            _applying.Release();
+        }
+
+        await _flushing;
+    }
+
+    // While nothing is applied and no flush is under way: index and stamp belong together.
+    private void BeginFlush()
+    {
+        long index = Volatile.Read(ref _appliedIndex);
+        _nextFlushIndex = index + _options.SnapshotEntries;
+        _flushedBytes = _journal.Written;
+        _stamps.Add((index, _applier.LastStamp));
+        _flushing = FlushAndForgetAsync(index, _journal.Position);
     }
 
     // Beside the applying: what the state flushes may take a while.
-    private async Task FlushAndForgetAsync(long index, long position, long stamp)
+    private async Task FlushAndForgetAsync(long index, long position)
     {
         await Task.Yield();
         try
         {
             long durable = await _states.FlushAsync(CancellationToken.None);
-            long forget = Math.Min(Math.Min(durable, index), RetainedIndex());
-            if (forget >= _journal.Mark.Index)
+            long most = Math.Min(Math.Min(durable, index), RetainedIndex());
+
+            // What follows is applied again with the stamps of the first time: the mark's has to be that of its own entry.
+            int last = _stamps.FindLastIndex(known => known.Index <= most);
+            if (last >= 0 && _stamps[last] is var (forget, stamp) && forget >= _journal.Mark.Index)
             {
                 _journal.Forget(new JournalMark(forget, _journal.TermOf(forget), stamp, durable), position);
+                _stamps.RemoveRange(0, last);
             }
         }
         catch (Exception problem)

@@ -41,6 +41,9 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     private long _nextFlushIndex;
     private long _flushedBytes;
     private Task _flushing = Task.CompletedTask;
+
+    // Entries up to which the log may forget, for their stamps are known: the mark's, and those at which a flush began.
+    private readonly List<(long Index, long Stamp)> _stamps = [];
     private Exception? _failure;
     private bool _started;
     private bool _stopping;
@@ -59,6 +62,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         ConfigurationStorage = membership;
         JournalMark mark = journal.Mark;
         applier.StartAt(mark.Index, mark.Stamp);
+        _stamps.Add((mark.Index, mark.Stamp));
         _appliedIndex = mark.Index;
         _commitIndex = Math.Max(mark.Index, Math.Min(states.AppliedIndex, journal.LastIndex));
         _nextFlushIndex = mark.Index + options.SnapshotEntries;
@@ -280,7 +284,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             mark = _journal.Mark;
         }
 
-        SnapshotEntry snapshot = new(mark, _states, _applier);
+        SnapshotEntry snapshot = new(mark, _states);
         return await reader.ReadAsync<IRaftLogEntry, IRaftLogEntry[]>([snapshot], mark.Index, token);
     }
 
@@ -467,6 +471,8 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         lock (_gate)
         {
             _applier.StartAt(mark.Index, mark.Stamp);
+            _stamps.Clear();
+            _stamps.Add((mark.Index, mark.Stamp));
             Volatile.Write(ref _commitIndex, mark.Index);
             Volatile.Write(ref _appliedIndex, mark.Index);
             _nextFlushIndex = mark.Index + _options.SnapshotEntries;

@@ -8,7 +8,7 @@ using Quorumail.Cluster.Log;
 namespace Quorumail.Cluster.Raft;
 
 /// <summary>What stands for the forgotten part of the log. Its contents are made only when a member that lags reads them.</summary>
-internal sealed class SnapshotEntry(JournalMark mark, ReplicatedStates states, StateApplier applier) : IRaftLogEntry
+internal sealed class SnapshotEntry(JournalMark mark, ReplicatedStates states) : IRaftLogEntry
 {
     public long Term => mark.Term;
 
@@ -28,7 +28,10 @@ internal sealed class SnapshotEntry(JournalMark mark, ReplicatedStates states, S
         await using (stream)
         {
             long index = await states.SaveSnapshotAsync(stream, token);
-            await writer.Invoke(SnapshotFormat.Trailer(index, applier.LastStamp, stream.Hash), token);
+
+            // Of the mark, not of the states, which have gone on: the member reads what follows the mark, and has to give it
+            // the stamps that it was applied with here.
+            await writer.Invoke(SnapshotFormat.Trailer(index, mark.Stamp, stream.Hash), token);
         }
     }
 

@@ -4,8 +4,8 @@ using System.IO.Hashing;
 namespace Quorumail.Cluster.Raft;
 
 /// <summary>
-/// How a snapshot travels: what the state wrote, then a trailer (little-endian) of version byte, index that the state is
-/// as of (8 bytes), highest cluster time (8 bytes), and XxHash3 of everything before.
+/// How a snapshot travels: what the states wrote, then a trailer (little-endian) of version byte, highest index that a state is
+/// as of (8 bytes), cluster time at the entry that the snapshot stands for (8 bytes), and XxHash3 of everything before.
 /// </summary>
 internal static class SnapshotFormat
 {

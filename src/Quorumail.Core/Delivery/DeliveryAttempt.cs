@@ -25,7 +25,7 @@ public sealed class DeliveryAttempt
     private readonly DeliveryReply?[] _replies;
     private int[] _started = [];
     private bool _startProposed;
-    private bool _startAccepted;
+    private bool _mayBeStarted;
     private bool _onlyStarted;
     private bool _dotSent;
     private int _salt;
@@ -73,8 +73,8 @@ public sealed class DeliveryAttempt
     public bool Started(ApplyStatus? status)
     {
         Invariant.Check(_startProposed, "an answer follows a proposal");
-        _startAccepted = status == ApplyStatus.Accepted;
-        MaySendDot = _startAccepted && _conclusion is null;
+        _mayBeStarted = status is null or ApplyStatus.Accepted;
+        MaySendDot = status == ApplyStatus.Accepted && _conclusion is null;
         return MaySendDot;
     }
 
@@ -166,8 +166,9 @@ public sealed class DeliveryAttempt
                 return AttemptStep.ProposeAgain;
             case ApplyStatus.Accepted:
                 return _onlyStarted ? AttemptStep.RecordedInPart : AttemptStep.Recorded;
-            case ApplyStatus.StaleEpoch when _startAccepted && !_onlyStarted && _record.Results.Count > _started.Length:
-                // Another node owns the message now: of us it takes only what had an accepted start.
+            case ApplyStatus.StaleEpoch when _mayBeStarted && !_onlyStarted && _record.Results.Count > _started.Length:
+                // The message has another owner, or this one another life: of us it takes only what was started. A start of
+                // which nobody knows counts, for if it was accepted it would stay open.
                 _onlyStarted = true;
                 _salt++;
                 return AttemptStep.RenewNotices;

@@ -234,7 +234,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
             {
                 var attempt = new DeliveryAttempt(job);
                 (connection, var isHeldBack) = await TransportAsync(attempt, connection);
-                recorded = !isHeldBack && await _recorder.RecordAsync(attempt, _giveUp.Token);
+                recorded = !isHeldBack && await RecordAsync(attempt);
             }
             catch (OperationCanceledException) when (_giveUp.IsCancellationRequested)
             {
@@ -243,7 +243,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
             catch (Exception error)
             {
                 // A job must never be lost, whatever happens: it is offered again.
-                LogJobFailed(_log, job.Message.Id, error);
+                LogAttemptFailed(_log, job.Message.Id, error);
             }
 
             job = Complete(job, recorded, ref connection);
@@ -251,6 +251,24 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
             {
                 Dispatch();
             }
+        }
+    }
+
+    /// <summary>Records an attempt, whatever happens: a start whose end is never recorded would keep its message for ever.</summary>
+    private async Task<bool> RecordAsync(DeliveryAttempt attempt)
+    {
+        while (true)
+        {
+            try
+            {
+                return await _recorder.RecordAsync(attempt, _giveUp.Token);
+            }
+            catch (Exception error) when (error is not OperationCanceledException || !_giveUp.IsCancellationRequested)
+            {
+                LogNotRecorded(_log, attempt.Job.Message.Id, error);
+            }
+
+            await Task.Delay(_settings.RecordAgainAfter, _time, _giveUp.Token);
         }
     }
 
@@ -393,8 +411,8 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
     [LoggerMessage(1, LogLevel.Error, "a delivery of message {Id} failed unexpectedly")]
     private static partial void LogAttemptFailed(ILogger log, QueueId id, Exception error);
 
-    [LoggerMessage(2, LogLevel.Error, "a delivery of message {Id} could not be recorded")]
-    private static partial void LogJobFailed(ILogger log, QueueId id, Exception error);
+    [LoggerMessage(2, LogLevel.Error, "a delivery of message {Id} could not be recorded yet; it is tried again")]
+    private static partial void LogNotRecorded(ILogger log, QueueId id, Exception error);
 
     [LoggerMessage(3, LogLevel.Warning, "{Count} deliveries are cut off: the time to stop is over")]
     private static partial void LogCutOff(ILogger log, int count);

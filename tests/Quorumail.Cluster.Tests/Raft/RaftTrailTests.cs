@@ -208,6 +208,47 @@ public sealed class RaftTrailTests : IDisposable
     }
 
     [Fact]
+    public async Task What_follows_a_snapshot_is_applied_with_the_stamps_of_the_first_time()
+    {
+        await using Node leader = await Node.OpenAsync(_directory["a"], snapshotEntries: 100);
+        await leader.AppendCommittedAsync(1, 250, StampOf);
+
+        // The cluster goes on while the snapshot is made.
+        leader.State.Saving = () => leader.AppendCommittedAsync(251, 300, StampOf);
+        ReadResult read = await leader.ReadAsync(1, 250);
+        using IDisposable retained = leader.Retain(read.SnapshotIndex!.Value);
+        await using Node follower = await Node.OpenAsync(_directory["b"]);
+        await follower.Trail.AppendAsync(read.Entries[0], read.SnapshotIndex!.Value, Token);
+        Assert.Equal(250, follower.State.AppliedIndex);
+
+        ReadResult rest = await leader.ReadAsync(follower.Trail.LastEntryIndex + 1, 300);
+        await follower.Trail.AppendAsync(new ListProducer(rest.Entries), follower.Trail.LastEntryIndex + 1, skipCommitted: true, Token);
+        await follower.Trail.CommitAsync(300, Token);
+        await follower.Trail.WaitForApplyAsync(300, Token);
+
+        Assert.Equal(Enumerable.Range(251, 50).Select(StampOf), follower.State.Stamps.OrderBy(s => s.Key).Select(s => s.Value));
+    }
+
+    [Fact]
+    public async Task What_is_applied_again_after_a_start_has_the_stamps_of_the_first_time()
+    {
+        MemoryState state = new() { IsLate = true };
+        await using (Node node = await Node.OpenAsync(_directory["a"], snapshotEntries: 100, state))
+        {
+            await node.AppendCommittedAsync(1, 110, StampOf);
+            await node.AppendCommittedAsync(111, 220, StampOf);
+            Assert.InRange(node.Journal.Mark.Index, 100, 110);
+        }
+
+        await using Node again = await Node.OpenAsync(_directory["a"], state: state.Reopen());
+        await again.Trail.CommitAsync(220, Token);
+        await again.Trail.WaitForApplyAsync(220, Token);
+
+        Assert.Equal(220, again.State.Stamps.Keys.Max());
+        Assert.All(again.State.Stamps, stamp => Assert.Equal(StampOf((int)stamp.Key), stamp.Value));
+    }
+
+    [Fact]
     public async Task A_damaged_snapshot_changes_nothing()
     {
         await using Node leader = await Node.OpenAsync(_directory["a"], snapshotEntries: 100);
@@ -227,16 +268,19 @@ public sealed class RaftTrailTests : IDisposable
 
     private static ProposalEntry Entry(long term, int number) => new(term, Content(BitConverter.GetBytes(number)), null);
 
-    private static byte[] Content(byte[] command)
+    private static long StampOf(int index) => 10L * index;
+
+    private static byte[] Content(byte[] command, long stamp = 1)
     {
         byte[] content = new byte[LogEntryFormat.HeaderSize + LogEntryFormat.CommandHeaderSize + command.Length];
-        LogEntryFormat.WriteHeader(content, 1, 1);
+        LogEntryFormat.WriteHeader(content, stamp, 1);
         LogEntryFormat.WriteCommand(content.AsSpan(LogEntryFormat.HeaderSize), new LoggedCommand(CommandTarget.Application, 1, 0, command));
         return content;
     }
 
-    private static ListProducer Producer(long term, int first, int last, int size = 4) =>
-        new([.. Enumerable.Range(first, last - first + 1).Select(_ => new JournalLogEntry(term, RecordKind.Commands, Content(new byte[size])))]);
+    private static ListProducer Producer(long term, int first, int last, int size = 4, Func<int, long>? stampOf = null) =>
+        new([.. Enumerable.Range(first, last - first + 1).Select(
+            index => new JournalLogEntry(term, RecordKind.Commands, Content(new byte[size], stampOf?.Invoke(index) ?? 1)))]);
 
     private sealed record ReadResult(IReadOnlyList<IRaftLogEntry> Entries, long? SnapshotIndex)
     {
@@ -317,6 +361,8 @@ public sealed class RaftTrailTests : IDisposable
 
         public Task Flushed => _trail.Flushed;
 
+        public IDisposable Retain(long index) => _trail.Retain(index);
+
         public IReadOnlySet<EndPoint>? NextMembers => _trail.NextMembers?.Members;
 
         public int NextMembersChanges { get; private set; }
@@ -325,9 +371,9 @@ public sealed class RaftTrailTests : IDisposable
 
         public MemoryState State { get; }
 
-        public static async Task<Node> OpenAsync(string directory, int snapshotEntries = 1_000_000)
+        public static async Task<Node> OpenAsync(string directory, int snapshotEntries = 1_000_000, MemoryState? state = null)
         {
-            MemoryState state = new();
+            state ??= new MemoryState();
             string file = Path.Combine(Directory.CreateDirectory(directory).FullName, "members");
             if (!File.Exists(file))
             {
@@ -337,7 +383,7 @@ public sealed class RaftTrailTests : IDisposable
             MembershipFile members = MembershipFile.Read(file);
             ReplicatedStates states = new(new ClusterState(null), state);
             EntryJournal journal = EntryJournal.Open(Path.Combine(directory, "journal"), SegmentBytes);
-            journal.Begin(0);
+            journal.Begin(states.AppliedIndex);
             RaftTrailOptions options = new(Path.Combine(directory, "vote"), snapshotEntries, long.MaxValue, MaxReadBytes, MaxReadEntries);
             RaftTrail trail = new(options, journal, members, states, new StateApplier(states), _ => { });
             await ((IAuditTrail)trail).InitializeAsync(Token);
@@ -350,9 +396,9 @@ public sealed class RaftTrailTests : IDisposable
         public async Task<ReadResult> ReadAsync(long first, long last) =>
             await Trail.ReadAsync(new Reader(metadataOnly: false), first, last, Token);
 
-        public async Task AppendCommittedAsync(int first, int last)
+        public async Task AppendCommittedAsync(int first, int last, Func<int, long>? stampOf = null)
         {
-            await Trail.AppendAsync(Producer(1, first, last), first, skipCommitted: true, Token);
+            await Trail.AppendAsync(Producer(1, first, last, stampOf: stampOf), first, skipCommitted: true, Token);
             await Trail.CommitAsync(last, Token);
             await Trail.WaitForApplyAsync(last, Token);
             await Task.Yield();

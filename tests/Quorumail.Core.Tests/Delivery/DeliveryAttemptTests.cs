@@ -97,6 +97,20 @@ public sealed class DeliveryAttemptTests
     }
 
     [Fact]
+    public void A_stale_owner_ends_a_start_of_which_it_never_heard()
+    {
+        var attempt = Attempt("a@x", "b@x");
+        attempt.Reply(1, NoSuchUser);
+        attempt.Start();
+        attempt.Started(null);
+        var whole = attempt.Conclude(_policy, Now, 0.5);
+        attempt.Record([Enqueue(Assert.Single(whole.Notices))]);
+        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(ApplyStatus.StaleEpoch));
+        attempt.Conclude(_policy, Now, 0.5);
+        Assert.Equal((0, RecipientOutcome.Deferred), attempt.Record([]).Results.Select(r => (r.Recipient, r.Outcome)).Single());
+    }
+
+    [Fact]
     public void A_result_is_never_recorded_without_the_notice_that_it_asks_for()
     {
         var attempt = Attempt("a@x");

@@ -109,6 +109,20 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_start_gets_its_end_though_recording_fails_unexpectedly()
+    {
+        var failures = 3;
+        _queue.Fate = command => command is AttemptEndedCommand && failures-- > 0
+            ? throw new InvalidOperationException("unexpected")
+            : ProposalFate.Commit;
+        await StartAsync();
+        var id = _queue.Enqueue(Body, "a@us.example", "b@x.example");
+        await _queue.NextAsync<AttemptEndedCommand>();
+        Assert.Null(_queue.Find(id));
+        Assert.Single(_peer.Messages);
+    }
+
+    [Fact]
     public async Task No_reply_after_the_dot_is_in_doubt_and_listed()
     {
         _peer.AfterDot = _ => ScriptedPeer.HangUp;
