@@ -62,7 +62,7 @@ public sealed partial class ClusterManager
             _time,
             _logger,
             _host.Journal);
-        HealthMonitor monitor = new(limits, _transport, _config.NodeId, () => OwnState(node), _load, _time, _logger);
+        HealthMonitor monitor = new(limits, _transport, _config.NodeId, () => OwnState(node), node.ConfirmsState, _load, _time, _logger);
         StateStore store = new(
             state, new ClusterNodeProposer(node), new StateStoreOptions { BufferSize = _config.ReplicationBufferSize }, _counters, _time);
         traffic.Monitor = monitor;
@@ -72,7 +72,7 @@ public sealed partial class ClusterManager
         return new Parts(node, state, store, monitor, traffic);
     }
 
-    private static OwnState OwnState(ClusterNode node) => new(node.Role, node.LeaderId, node.IsReady, node.CommitIndex, node.AppliedIndex);
+    private static OwnState OwnState(ClusterNode node) => new(node.Role, node.LeaderId, node.IsReady, node.CommitIndex, node.AppliedIndex, node.StateClaim);
 
     private async Task RunAsync(Parts parts)
     {

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.State;
 using Quorumail.Cluster.Tests.Linearizability;
@@ -46,6 +47,32 @@ public sealed class ClusterManagerTests
             "token",
             Assert.Single(Assert.Throws<ClusterConfigException>(() => new ClusterManager(new ClusterConfig { NodeId = "n", Peers = ["node2:9000"] })).Problems),
             StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_node_whose_state_answers_otherwise_is_named_by_all_others()
+    {
+        await using ManagedCluster cluster = new(3);
+        foreach (string name in cluster.Names)
+        {
+            MemoryState state = new() { Answer = index => name == "node3" && index == 400 ? [1] : null };
+            cluster.Managers[name] = new ClusterManager(cluster.Config(name), new ClusterHost { Application = state });
+        }
+
+        await Task.WhenAll(cluster.Managers.Values.Select(manager => manager.StartAsync(Token)));
+        await cluster.ReadyAsync();
+        ClusterManager leader = await cluster.LeaderAsync();
+        while (leader.Node!.AppliedIndex < 600)
+        {
+            Assert.Equal(ProposalOutcome.Applied, (await leader.Log.ProposeAsync(new byte[] { 9 }, Token)).Outcome);
+        }
+
+        await cluster.UntilAsync(() => Named("node1", "node3") && Named("node2", "node3") && Named("node3", "node1") && Named("node3", "node2"));
+        Assert.False(Named("node1", "node2"));
+        Assert.False(Named("node2", "node1"));
+
+        bool Named(string by, string node) => cluster[by].Nodes.Single(each => each.Id == node) is { Status: NodeStatus.Degraded } seen
+            && seen.Reason.Contains("another state", StringComparison.Ordinal);
     }
 
     [Fact]

@@ -24,6 +24,9 @@ internal sealed class MemoryState : IReplicatedState
     /// <summary>Called when the contents of a snapshot are settled, before they are written.</summary>
     public Func<Task>? Saving { get; set; }
 
+    /// <summary>What commands of an entry are answered; null: themselves.</summary>
+    public Func<long, byte[]?>? Answer { get; init; }
+
     /// <summary>Whether FlushAsync is one behind: durable is what was applied at the flush before.</summary>
     public bool IsLate { get; init; }
 
@@ -77,7 +80,7 @@ internal sealed class MemoryState : IReplicatedState
                 }
 
                 _applied.Add((index, command));
-                answers[i] = command;
+                answers[i] = Answer?.Invoke(index) ?? command;
             }
 
             Volatile.Write(ref _appliedIndex, index);

@@ -33,6 +33,7 @@ internal sealed class HealthBoard(HealthLimits limits)
         {
             peer.IsRefused = isRefused;
             peer.RoundTrip = null;
+            peer.HasOtherState &= !isRefused;
         }
     }
 
@@ -46,6 +47,17 @@ internal sealed class HealthBoard(HealthLimits limits)
             peer.LastSign = now;
             peer.IsRefused = false;
         }
+    }
+
+    /// <summary>The node has another state than this one, until it starts again. False if that was known.</summary>
+    public bool Differs(string nodeId)
+    {
+        if (PeerOf(nodeId) is not { HasOtherState: false } peer)
+        {
+            return false;
+        }
+
+        return peer.HasOtherState = true;
     }
 
     /// <summary>The node has answered a question.</summary>
@@ -115,6 +127,11 @@ internal sealed class HealthBoard(HealthLimits limits)
         }
 
         List<string> reasons = condition.Status == NodeStatus.Degraded ? [condition.Reason] : [];
+        if (peer.HasOtherState)
+        {
+            reasons.Add("it has another state than the node that you ask: the one that all others say this of must be emptied");
+        }
+
         if (peer.RoundTrip is { } roundTrip && roundTrip > limits.RoundTripWarning)
         {
             reasons.Add(string.Create(
@@ -158,5 +175,7 @@ internal sealed class HealthBoard(HealthLimits limits)
         public bool IsRefused { get; set; }
 
         public TimeSpan? RoundTrip { get; set; }
+
+        public bool HasOtherState { get; set; }
     }
 }

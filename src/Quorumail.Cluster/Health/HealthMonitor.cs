@@ -18,6 +18,7 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
     private readonly ITransport _transport;
     private readonly string _nodeId;
     private readonly Func<OwnState> _own;
+    private readonly Func<StateClaim, bool?> _confirms;
     private readonly INodeLoad _load;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -32,12 +33,13 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
     private NodeStatus? _sent;
 
     public HealthMonitor(
-        HealthLimits limits, ITransport transport, string nodeId, Func<OwnState> own, INodeLoad load, TimeProvider time, ILogger logger)
+        HealthLimits limits, ITransport transport, string nodeId, Func<OwnState> own, Func<StateClaim, bool?> confirms, INodeLoad load, TimeProvider time, ILogger logger)
     {
         _limits = limits;
         _transport = transport;
         _nodeId = nodeId;
         _own = own;
+        _confirms = confirms;
         _load = load;
         _time = time;
         _logger = logger;
@@ -107,9 +109,17 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
     {
         if (Heartbeat.Read(body) is { } heartbeat && string.Equals(heartbeat.NodeId, peer.NodeId, StringComparison.Ordinal))
         {
+            bool isDifferent = heartbeat.Condition?.State is { } claim && _confirms(claim) == false;
+            bool isNews;
             lock (_lock)
             {
                 _board.Heard(heartbeat, Uptime);
+                isNews = isDifferent && _board.Differs(heartbeat.NodeId);
+            }
+
+            if (isNews)
+            {
+                LogDiffers(_logger, heartbeat.NodeId, heartbeat.Condition!.State!.Value.UpTo);
             }
         }
     }
@@ -259,6 +269,9 @@ internal sealed partial class HealthMonitor : IAsyncDisposable
             }
         }
     }
+
+    [LoggerMessage(LogLevel.Error, "node {NodeId} has another state than this node: the log up to entry {Index} had other results there. The node that all others say this of is the wrong one: stop it, empty its data directory, and start it again. Please report it, with the logs of all nodes.")]
+    private static partial void LogDiffers(ILogger logger, string nodeId, long index);
 
     [LoggerMessage(LogLevel.Information, "node {NodeId} is {Status} (was {Before}) {Reason}")]
     private static partial void LogStatus(ILogger logger, string nodeId, NodeStatus status, NodeStatus before, string reason);

@@ -9,7 +9,9 @@ namespace Quorumail.Cluster.Health;
 /// <param name="IsReady">Whether a quorum is there and this node has caught up.</param>
 /// <param name="CommitIndex">The last entry known to be committed.</param>
 /// <param name="AppliedIndex">The last entry applied.</param>
-internal readonly record struct OwnState(NodeRole Role, string? LeaderId, bool IsReady, long CommitIndex, long AppliedIndex);
+/// <param name="State">How the latest stretch of the log was applied; null if this node can't tell.</param>
+internal readonly record struct OwnState(
+    NodeRole Role, string? LeaderId, bool IsReady, long CommitIndex, long AppliedIndex, StateClaim? State = null);
 
 /// <summary>How a node judges itself. A plain function of what it knows.</summary>
 internal static class OwnHealth
@@ -58,5 +60,9 @@ internal static class OwnHealth
     }
 
     private static NodeCondition Condition(NodeStatus status, string reason, in OwnState own, INodeLoad load) =>
-        new(status, reason.Length > ReasonCharacters ? reason[..ReasonCharacters] : reason, own.AppliedIndex) { IsShortOfSpace = load.IsShortOfSpace };
+        new(status, reason.Length > ReasonCharacters ? reason[..ReasonCharacters] : reason, own.AppliedIndex)
+        {
+            IsShortOfSpace = load.IsShortOfSpace,
+            State = own.State,
+        };
 }

@@ -20,6 +20,9 @@ internal sealed class StateApplier(ReplicatedStates states)
     /// <summary>The clock that follows the stamps; set before the first proposal.</summary>
     public ClusterClock? Clock { get; set; }
 
+    /// <summary>How the entries were applied, to be compared with other nodes.</summary>
+    public StateDigest Digest { get; } = new();
+
     /// <summary>Index of the last entry applied, with or without commands.</summary>
     public long AppliedIndex => Volatile.Read(ref _appliedIndex);
 
@@ -57,6 +60,7 @@ internal sealed class StateApplier(ReplicatedStates states)
                 states.Cluster.AppliedUpTo(Math.Max(index, states.Cluster.AppliedIndex));
             }
 
+            Digest.Entry(index, 0);
             Volatile.Write(ref _appliedIndex, index);
             return default;
         }
@@ -76,6 +80,7 @@ internal sealed class StateApplier(ReplicatedStates states)
             Apply(index, stamp, answers);
         }
 
+        Digest.Entry(index, stamp);
         Volatile.Write(ref _lastStamp, stamp);
         Volatile.Write(ref _stampedIndex, index);
         Clock?.Applied(stamp);
@@ -94,6 +99,7 @@ internal sealed class StateApplier(ReplicatedStates states)
         if (index <= states.Cluster.AppliedIndex)
         {
             Recall(commands, answers);
+            Digest.Skipped();
             return;
         }
 
@@ -122,10 +128,10 @@ internal sealed class StateApplier(ReplicatedStates states)
             }
         }
 
-        _application.ApplyTo(states.Application, index, stamp, answers, _finished);
+        _application.ApplyTo(states.Application, index, stamp, answers, _finished, Digest);
         if (states.Store is { } store)
         {
-            _store.ApplyTo(store, index, stamp, answers, _finished);
+            _store.ApplyTo(store, index, stamp, answers, _finished, Digest);
         }
 
         Keep(commands, answers);
@@ -186,7 +192,8 @@ internal sealed class StateApplier(ReplicatedStates states)
             }
         }
 
-        public void ApplyTo(IReplicatedState state, long index, long stamp, Span<ReadOnlyMemory<byte>> answers, Span<bool> finished)
+        public void ApplyTo(
+            IReplicatedState state, long index, long stamp, Span<ReadOnlyMemory<byte>> answers, Span<bool> finished, StateDigest digest)
         {
             if (_bodies.Count == 0)
             {
@@ -202,12 +209,14 @@ internal sealed class StateApplier(ReplicatedStates states)
                 }
 
                 state.Recall(_bodies);
+                digest.Skipped();
                 return;
             }
 
             if (_bodies.Count == answers.Length)
             {
                 state.Apply(index, stamp, _bodies, answers);
+                digest.Answered(answers);
                 return;
             }
 
@@ -219,6 +228,7 @@ internal sealed class StateApplier(ReplicatedStates states)
             Span<ReadOnlyMemory<byte>> mine = _answers.AsSpan(0, _bodies.Count);
             mine.Clear();
             state.Apply(index, stamp, _bodies, mine);
+            digest.Answered(mine);
             for (int i = 0; i < mine.Length; i++)
             {
                 answers[_places[i]] = mine[i];

@@ -5,6 +5,7 @@ using Quorumail.Cluster.Journal;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Membership;
 using Quorumail.Cluster.Transport;
+using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Raft;
 
@@ -100,6 +101,12 @@ public sealed partial class ClusterNode : IReplicatedLog
 
     /// <inheritdoc/>
     public long AppliedIndex => _log?.Applier.AppliedIndex ?? 0;
+
+    /// <summary>How the latest stretch of the log was applied here, for other nodes to compare; null if that is not known.</summary>
+    public StateClaim? StateClaim => _log?.Applier.Digest.Latest;
+
+    /// <summary>Whether another node's stretch of the log was applied as here; null if that is not known.</summary>
+    public bool? ConfirmsState(StateClaim claim) => _log?.Applier.Digest.Confirms(claim);
 
     /// <inheritdoc/>
     public long Term => (_log?.Trail as IPersistentState)?.Term ?? 0;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace Quorumail.Core.Cluster;
@@ -14,6 +15,9 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
     /// <summary>Whether its disk is nearly full, so that nobody should give it what it need not have.</summary>
     public bool IsShortOfSpace { get; init; }
 
+    /// <summary>How its state came about lately, for others to compare with theirs; null if it can't tell.</summary>
+    public StateClaim? State { get; init; }
+
     private static readonly string[] Statuses = ["healthy", "degraded", "unhealthy"];
 
     /// <summary>Writes the fields of the object.</summary>
@@ -27,11 +31,17 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
         {
             json.WriteBoolean("short_of_space"u8, true);
         }
+
+        if (State is { } state)
+        {
+            json.WriteNumber("state_index"u8, state.UpTo);
+            json.WriteString("state_hash"u8, state.Hash.ToString("x16", CultureInfo.InvariantCulture));
+        }
     }
 
     internal static NodeCondition? ReadFields(ref JsonFields fields)
     {
-        var (status, reason, applied, isShort) = (-1, "", 0L, false);
+        var (status, reason, applied, isShort, stateIndex, stateHash) = (-1, "", 0L, false, 0L, "");
         while (fields.Next())
         {
             if (fields.Is("status"u8, 0))
@@ -50,6 +60,14 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
             {
                 isShort = fields.Flag();
             }
+            else if (fields.Is("state_index"u8, 4))
+            {
+                stateIndex = fields.Count();
+            }
+            else if (fields.Is("state_hash"u8, 5))
+            {
+                stateHash = fields.Text(16);
+            }
             else
             {
                 fields.Skip();
@@ -57,6 +75,12 @@ public sealed record NodeCondition(NodeStatus Status, string Reason, long Applie
         }
 
         // A status that this version does not know is no reason to refuse the heartbeat.
-        return status < 0 ? null : new NodeCondition((NodeStatus)status, reason, applied) { IsShortOfSpace = isShort };
+        return status < 0 ? null : new NodeCondition((NodeStatus)status, reason, applied)
+        {
+            IsShortOfSpace = isShort,
+            State = stateIndex > 0 && ulong.TryParse(stateHash, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var hash)
+                ? new StateClaim(stateIndex, hash)
+                : null,
+        };
     }
 }

@@ -19,7 +19,7 @@ public sealed class HealthMonitorTests
         PeerTransport transport = new();
         HealthLimits limits = new() { HeartbeatInterval = TimeSpan.FromMilliseconds(50), HeartbeatTimeout = TimeSpan.FromMilliseconds(150) };
         HealthMonitor monitor = new(
-            limits, transport, "n1", () => new OwnState(NodeRole.Leader, "n1", true, 7, 7), new ScriptedLoad(), TimeProvider.System, NullLogger.Instance);
+            limits, transport, "n1", () => new OwnState(NodeRole.Leader, "n1", true, 7, 7), _ => null, new ScriptedLoad(), TimeProvider.System, NullLogger.Instance);
         await using (monitor)
         {
             monitor.Start();
@@ -41,7 +41,7 @@ public sealed class HealthMonitorTests
     {
         PeerTransport transport = new();
         HealthMonitor monitor = new(
-            new HealthLimits(), transport, "n1", () => default, new ScriptedLoad(), TimeProvider.System, NullLogger.Instance);
+            new HealthLimits(), transport, "n1", () => default, claim => claim.Hash == 1, new ScriptedLoad(), TimeProvider.System, NullLogger.Instance);
         await using (monitor)
         {
             monitor.Connected(Peer);
@@ -56,6 +56,40 @@ public sealed class HealthMonitorTests
             (greeting with { NodeId = "n2" }).Write(body);
             monitor.Received(Peer, body.WrittenSpan);
             Assert.NotNull(monitor.Of("n2", null).Heartbeat);
+        }
+    }
+
+    [Fact]
+    public async Task A_node_that_applied_the_log_with_other_results_is_degraded_until_it_starts_again()
+    {
+        PeerTransport transport = new();
+        HealthMonitor monitor = new(
+            new HealthLimits(), transport, "n1", () => default, claim => claim.UpTo == 512 ? claim.Hash == 1 : null, new ScriptedLoad(), TimeProvider.System, NullLogger.Instance);
+        await using (monitor)
+        {
+            monitor.Connected(Peer);
+            Hear(new StateClaim(512, 1));
+            Hear(new StateClaim(1024, 2));
+            Assert.Equal(NodeStatus.Healthy, monitor.Of("n2", null).Status);
+            Hear(new StateClaim(512, 2));
+            Hear(new StateClaim(1024, 2));
+            PeerHealth health = monitor.Of("n2", null);
+            Assert.Equal(NodeStatus.Degraded, health.Status);
+            Assert.Contains("another state", health.Reason, StringComparison.Ordinal);
+
+            monitor.Disconnected(Peer, isRefused: true);
+            Hear(new StateClaim(1024, 2));
+            Assert.Equal(NodeStatus.Healthy, monitor.Of("n2", null).Status);
+        }
+
+        void Hear(StateClaim claim)
+        {
+            System.Buffers.ArrayBufferWriter<byte> body = new();
+            new Heartbeat("n2", NodeRole.Follower, 1, new HeartbeatMetadata("v1", 1, 2, 3, 4, 5))
+            {
+                Condition = new NodeCondition(NodeStatus.Healthy, "", 5) { State = claim },
+            }.Write(body);
+            monitor.Received(Peer, body.WrittenSpan);
         }
     }
 

@@ -24,6 +24,8 @@ public sealed class PortFormatTests
         Message(file, "heartbeat-of-the-guide", FrameType.Heartbeat, new Heartbeat("node1", NodeRole.Follower, 1_234_567_890, metadata), (m, target) => m.Write(target), json => Heartbeat.Read(json));
         var nearlyFull = new NodeCondition(NodeStatus.Degraded, "full", 7) { IsShortOfSpace = true };
         Message(file, "heartbeat-short-of-space", FrameType.Heartbeat, new Heartbeat("node1", NodeRole.Follower, 1_234_567_890, metadata) { Condition = nearlyFull }, (m, target) => m.Write(target), json => Heartbeat.Read(json));
+        var compared = new NodeCondition(NodeStatus.Healthy, "", 700) { State = new StateClaim(512, 0x0123456789ABCDEF) };
+        Message(file, "heartbeat-state", FrameType.Heartbeat, new Heartbeat("node1", NodeRole.Follower, 1_234_567_890, metadata) { Condition = compared }, (m, target) => m.Write(target), json => Heartbeat.Read(json));
         Message(file, "state-update", FrameType.StateUpdate, new StateUpdate("k", "v", 1_234_567_890), (m, target) => m.Write(target), json => StateUpdate.Read(json));
         Message(file, "state-deletion", FrameType.StateUpdate, new StateUpdate("k", "", 1_234_567_890, IsDeleted: true), (m, target) => m.Write(target), json => StateUpdate.Read(json));
         Message(file, "election", FrameType.Election, new Election("node1", 3, 1_234_567_890, 7, 2, IsPreVote: true, 4, 11), (m, target) => m.Write(target), json => Election.Read(json));

@@ -94,6 +94,15 @@ internal sealed class ClusterLab : IAsyncDisposable
             limit,
             () => $"the nodes name as leader: {state}\n{Outputs}",
             token);
+
+        // Whatever a test is about: the nodes compare how they apply the log.
+        foreach (var node in _nodes)
+        {
+            if (await node.AskAsync("GET", "/api/cluster/nodes", token) is { Status: 200 } answer)
+            {
+                Assert.DoesNotContain("another state", Encoding.UTF8.GetString(answer.Body.Span), StringComparison.Ordinal);
+            }
+        }
     }
 
     /// <summary>The node that leads, as it says itself, and its term; waits until there is one.</summary>
