@@ -29,6 +29,7 @@ public sealed partial class Database : IAsyncDisposable
         Queue = store.Family("queue");
         Meta = store.Family("default");
         Commits = new GroupCommit(store, Health);
+        Space = new BodySpace(store, Bodies, options.DeadBodiesMin);
         _freeSpace = new FreeSpaceGuard(this, options, time, logger);
     }
 
@@ -47,6 +48,8 @@ public sealed partial class Database : IAsyncDisposable
 
     /// <summary>Bodies that are on the disk in the log alone.</summary>
     internal CarriedBodies Carried { get; } = new();
+
+    internal BodySpace Space { get; }
 
     /// <summary>Opened, with its local records recovered, and not begun.</summary>
     internal EntryJournal Journal => BodyJournal.Journal;
@@ -130,14 +133,14 @@ public sealed partial class Database : IAsyncDisposable
     {
         try
         {
-            return RocksStore.Open(
-                directory.StorePath,
-                RocksSettings.ForDatabase(fresh),
-                [
-                    ("default", RocksSettings.ForMeta()),
-                    ("queue", RocksSettings.ForQueue(options)),
-                    ("bodies", RocksSettings.ForBodies(options)),
-                ]);
+            try
+            {
+                return Open(isDirect: true);
+            }
+            catch (RocksException error) when (error.IsDirectUnsupported)
+            {
+                return Open(isDirect: false);
+            }
         }
         catch (RocksException error) when (error.IsLocked)
         {
@@ -156,6 +159,15 @@ public sealed partial class Database : IAsyncDisposable
             throw new StorageException(
                 $"The database in {directory.StorePath} can't be opened: {error.Message}. Check the disk.", error);
         }
+
+        RocksStore Open(bool isDirect) => RocksStore.Open(
+            directory.StorePath,
+            RocksSettings.ForDatabase(fresh, isDirect),
+            [
+                ("default", RocksSettings.ForMeta()),
+                ("queue", RocksSettings.ForQueue(options)),
+                ("bodies", RocksSettings.ForBodies(options)),
+            ]);
     }
 
     private static void CheckOrWriteDiskId(RocksStore store, DataDirectory directory, bool fresh)

@@ -21,6 +21,9 @@ public sealed record DatabaseOptions
     /// </summary>
     public long BodyBufferBytes { get; init; } = 32L << 20;
 
+    /// <summary>Bytes of dead bodies that blob files may hold whatever their part is. Default 256 MiB.</summary>
+    public long DeadBodiesMin { get; init; } = 256L << 20;
+
     /// <summary>Bytes of one file of the journal, which holds the log and what has come lately. Default 16 MiB.</summary>
     public int JournalFileBytes { get; init; } = 16 << 20;
 

@@ -54,6 +54,7 @@ internal sealed partial class FreeSpaceGuard : IAsyncDisposable
                 _options.FreeSpaceFloor >> 20, isShort ? "no mail is accepted" : "mail is accepted again");
         }
 
+        _database.Space.Look();
         var errors = _database.BackgroundErrors;
         if (errors > 0)
         {

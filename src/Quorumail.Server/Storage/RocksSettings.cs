@@ -7,7 +7,8 @@ internal static class RocksSettings
 {
     /// <summary>Options of the database as a whole.</summary>
     /// <param name="create">Whether a missing database is made; otherwise it is an error.</param>
-    public static string ForDatabase(bool create) => string.Join(';',
+    /// <param name="isDirect">Whether tables and blob files are written past the page cache.</param>
+    public static string ForDatabase(bool create, bool isDirect) => string.Join(';',
         "create_if_missing=" + (create ? "true" : "false"),
         "create_missing_column_families=" + (create ? "true" : "false"),
 
@@ -24,6 +25,9 @@ internal static class RocksSettings
 
         // Bounds what is replayed at start, and the disk that small families would otherwise pin.
         "max_total_wal_size=268435456",
+        // Most of what is written there is read once, if ever; copying it into pages that the system first has to find took
+        // a third of the CPU time of a 50 KB message that stays (docs/decisions/bodies-on-disk.md).
+        "use_direct_io_for_flush_and_compaction=" + (isDirect ? "true" : "false"),
         "max_background_jobs=2",
         "bytes_per_sync=1048576",
         "max_open_files=256",
@@ -34,7 +38,7 @@ internal static class RocksSettings
 
     /// <summary>
     /// Bodies: written once, read once, deleted. Values go to blob files, so that compaction moves keys alone; a blob
-    /// file goes when its last body is gone, or when it is among the oldest and compaction copies the rest.
+    /// file goes when its last body is gone, or when <see cref="BodySpace"/> lets compaction copy the rest.
     /// </summary>
     public static string ForBodies(DatabaseOptions options) => string.Join(';',
         "write_buffer_size=" + Text(options.BodyBufferBytes),
@@ -43,8 +47,9 @@ internal static class RocksSettings
         "enable_blob_files=true",
         "min_blob_size=512",
         "blob_file_size=67108864",
-        "enable_blob_garbage_collection=true",
-        "blob_garbage_collection_age_cutoff=0.25",
+        "enable_blob_garbage_collection=false",
+        "blob_garbage_collection_age_cutoff=1.0",
+        "blob_garbage_collection_force_threshold=0.25",
         "blob_compression_type=kNoCompression",
         Table(options.CacheBytes / 2));
 

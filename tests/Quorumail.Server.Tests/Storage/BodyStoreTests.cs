@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Core.Mail;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
+using Quorumail.Server.Torture;
 
 namespace Quorumail.Server.Tests.Storage;
 
@@ -36,6 +37,53 @@ public sealed class BodyStoreTests
 
         await using var again = Open(directory);
         Assert.Equal(octets, await ReadAsync(new BodyStore(again), Id));
+    }
+
+    [Fact]
+    public async Task Blob_files_go_though_a_few_of_their_bodies_live_on_and_not_for_less()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = Database.Open(
+            new DatabaseOptions { Path = directory.Path, BodyBufferBytes = 1 << 20, DeadBodiesMin = 1 << 20 }, TimeProvider.System, NullLogger.Instance);
+        var bodies = new BodyStore(database);
+        QueueId[] ids = [.. Enumerable.Range(0, 400).Select(i => QueueId.Create(Id.Milliseconds, (uint)i))];
+        foreach (var id in ids)
+        {
+            await WriteAsync(bodies, id, Octets(20_000));
+        }
+
+        database.Store.Flush(database.Bodies);
+        await DeleteAsync(ids.Where((_, i) => i % 4 == 1));
+        var before = BlobBytes();
+        Assert.False(database.Space.IsCopying);
+        Assert.InRange(before, 400 * 20_000, long.MaxValue);
+
+        await DeleteAsync(ids.Where((_, i) => i % 4 > 1));
+        await Deadline.UntilAsync(
+            () =>
+            {
+                database.Space.Look();
+                return BlobBytes() < before / 2;
+            },
+            TimeSpan.FromSeconds(30),
+            () => $"{BlobBytes()} of {before} are left, copying: {database.Space.IsCopying}",
+            Token);
+        Assert.All(await Task.WhenAll(ids.Where((_, i) => i % 4 == 0).Select(id => ReadAsync(bodies, id))), octets => Assert.Equal(Octets(20_000), octets));
+
+        long BlobBytes() => database.Store.Property(database.Bodies, "rocksdb.live-blob-file-size");
+
+        async Task DeleteAsync(IEnumerable<QueueId> gone)
+        {
+            // Several tables, so that the keys are merged with those that they delete.
+            foreach (var part in gone.Chunk(20))
+            {
+                Write(database, batch => Array.ForEach(part, id => bodies.AddDeletion(batch, id, 20_000)));
+                database.Store.Flush(database.Bodies);
+            }
+
+            await Task.Yield();
+            database.Space.Look();
+        }
     }
 
     [Fact]

@@ -9,6 +9,9 @@ internal sealed class RocksException(string message) : Exception(message)
     /// <summary>The write would have had to wait until the database has caught up.</summary>
     public bool IsStall => Message.Contains("Write stall", StringComparison.Ordinal);
 
+    /// <summary>The file system can't be written to past the page cache.</summary>
+    public bool IsDirectUnsupported => Message.Contains("irect I/O is not supported", StringComparison.Ordinal);
+
     /// <summary>Another process, or this one, has the database open.</summary>
     public bool IsLocked => Message.Contains("lock ", StringComparison.Ordinal)
         && Message.StartsWith("IO error", StringComparison.Ordinal);

@@ -135,6 +135,10 @@ internal static unsafe partial class RocksNative
     [LibraryImport(Library, EntryPoint = "rocksdb_property_value_cf", StringMarshalling = StringMarshalling.Utf8)]
     internal static partial byte* PropertyValue(nint database, nint family, string name);
 
+    [LibraryImport(Library, EntryPoint = "rocksdb_set_options_cf", StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial void SetOptions(
+        nint database, nint family, int count, string[] names, string[] values, out byte* error);
+
     [LibraryImport(Library, EntryPoint = "rocksdb_flushoptions_create")]
     internal static partial nint FlushOptionsCreate();
 

@@ -150,6 +150,14 @@ internal sealed unsafe class RocksStore : IDisposable
     public long Property(RocksFamily family, string name) =>
         RocksNative.PropertyInt(_handle, family.Handle, name, out var value) == 0 ? (long)value : 0;
 
+    /// <summary>Changes an option of a family, one of those that RocksDB lets be changed.</summary>
+    /// <exception cref="RocksException">It can't be changed, or the disk has failed.</exception>
+    public void SetOption(RocksFamily family, string name, string value)
+    {
+        RocksNative.SetOptions(_handle, family.Handle, 1, [name], [value], out var error);
+        RocksNative.Check(error);
+    }
+
     /// <summary>Writes the memtables of a family to tables and waits for it.</summary>
     /// <exception cref="RocksException">The disk failed or is full.</exception>
     public void Flush(RocksFamily family)
