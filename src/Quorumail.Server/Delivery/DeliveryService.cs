@@ -36,6 +36,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
     private readonly SmtpTransport _smtp;
     private readonly MaildirTransport _maildir;
     private readonly AttemptRecorder _recorder;
+    private readonly ILogger _mailLog;
     private readonly CancellationTokenSource _abort = new();
     private readonly CancellationTokenSource _giveUp = new();
     private readonly CancellationTokenSource _stop = new();
@@ -53,18 +54,18 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
         _queue = queue;
         _time = time;
         _log = loggers.CreateLogger("delivery");
-        var mailLog = loggers.CreateLogger(MailLog.Category);
+        _mailLog = loggers.CreateLogger(MailLog.Category);
         var policy = new TargetPolicy(settings.HostName, settings.OwnPorts);
         _scheduler = new DeliveryScheduler(settings.Routes, settings.Retry, settings.Limits, queue.NodeId);
         _pool = new ConnectionPool(time);
         _smtp = new SmtpTransport(
             new MxResolver(dns, policy, random.Next),
             new SmtpConnector(settings.HelloName, policy, settings.ClientLimits, time, loggers.CreateLogger<SmtpConnector>()),
-            limits, _pool, _converter, queue, settings.Downgrade8Bit, mailLog);
+            limits, _pool, _converter, queue, settings.Downgrade8Bit, _mailLog);
         _maildir = new MaildirTransport(queue, _committer, settings.MailboxOf);
         Random = random.NextDouble;
         _recorder = new AttemptRecorder(
-            queue, new NoticeWriter(queue, settings.Retry, settings.HostName, time), settings, time, Random, mailLog, _log);
+            queue, new NoticeWriter(queue, settings.Retry, settings.HostName, time), settings, time, Random, _mailLog, _log);
         _wake = time.CreateTimer(static service => ((DeliveryService)service!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
@@ -357,6 +358,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
         switch (destination.Route.Transport)
         {
             case RouteTransport.Discard:
+                LogAttempt(attempt.Job, "discard");
                 attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Delivered, "discarded", "2.0.0", "discard", DeliveryHandover.Final));
                 return (null, false);
             case RouteTransport.Maildir:
@@ -371,6 +373,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                     }
                 }
 
+                LogAttempt(attempt.Job, "maildir");
                 await _maildir.DeliverAsync(attempt, _abort.Token);
                 return (null, false);
             default:
@@ -379,6 +382,10 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                 return (result.Connection, result.Reach == Reach.HeldBack);
         }
     }
+
+    // Of an attempt by SMTP, the transport does: it knows which host it is made at.
+    private void LogAttempt(DeliveryJob job, string relay) => MailLog.Attempt(
+        _mailLog, job.Message.Id, job.Message.ReversePath, job.Message.Recipients[job.Recipients[0]].Envelope.Address, job.Recipients.Count, relay, job.Attempt);
 
     /// <summary>Tells the scheduler what was learned of a destination.</summary>
     private void Note(Destination destination, TransportResult result)

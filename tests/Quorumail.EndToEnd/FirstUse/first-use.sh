@@ -42,3 +42,6 @@ kill -TERM "$pid"
 wait "$pid"
 code=$?
 [ "$code" = 0 ] || fail "SIGTERM ended it with $code"
+for event in queued attempt delivered removed; do
+  grep -q " $event qid=" "$directory/server.log" || fail "the log does not say that the message was $event"
+done

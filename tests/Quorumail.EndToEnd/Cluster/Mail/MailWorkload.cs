@@ -127,9 +127,11 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     public string Summary()
     {
         var ends = _clients.SelectMany(client => client.Sent).CountBy(message => message.Outcome).ToDictionary();
+        var refusals = _clients.SelectMany(client => client.Sent).Where(message => message.Outcome == SendOutcome.Refused)
+            .CountBy(message => message.Reply).Select(reply => string.Create(CultureInfo.InvariantCulture, $"; {reply.Value} × {reply.Key}"));
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"messages: {Count(SendOutcome.Acknowledged)} acknowledged, {Count(SendOutcome.Deferred)} answered 451, {Count(SendOutcome.Refused)} refused, {Count(SendOutcome.Unknown)} unknown");
+            $"messages: {Count(SendOutcome.Acknowledged)} acknowledged, {Count(SendOutcome.Deferred)} answered 451, {Count(SendOutcome.Refused)} refused, {Count(SendOutcome.Unknown)} unknown{string.Concat(refusals.Take(5))}");
 
         int Count(SendOutcome outcome) => ends.GetValueOrDefault(outcome);
     }
