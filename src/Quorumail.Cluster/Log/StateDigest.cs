@@ -6,8 +6,8 @@ namespace Quorumail.Cluster.Log;
 
 /// <summary>
 /// Hashes how entries are applied, stretch by stretch: each one's time, and what its commands were answered. The states themselves
-/// are too large to be compared all the time, but commands act on what the ones before have made, so states that differ soon
-/// answer differently. Nothing of it is kept on disk: a stretch of which a state knew an entry already has no hash here.
+/// are too large to be compared all the time, but commands act on what the ones before have made: a difference is seen when it
+/// makes an answer another one. Nothing of it is kept on disk: a stretch of which a state knew an entry already has no hash here.
 /// </summary>
 /// <remarks><see cref="Entry"/>, <see cref="Answered"/> and <see cref="Skipped"/> are for the applying thread.</remarks>
 internal sealed class StateDigest

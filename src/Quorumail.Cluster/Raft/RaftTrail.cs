@@ -44,6 +44,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
 
     // Entries up to which the log may forget, for their stamps are known: the mark's, and those at which a flush began.
     private readonly List<(long Index, long Stamp)> _stamps = [];
+
     private Exception? _failure;
     private bool _started;
     private bool _stopping;
