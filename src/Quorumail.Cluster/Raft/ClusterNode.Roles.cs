@@ -130,7 +130,7 @@ public sealed partial class ClusterNode
 
     private void VotingBegins(RunningLog log, long term, bool isPreVote)
     {
-        string contact = log.Node.HeardAt is var at and not 0
+        string contact = log.Node.Candidacies.HeardAt is var at and not 0
             ? $"{_time.GetElapsedTime(at).TotalMilliseconds:F0} ms ago"
             : "never";
         if (isPreVote)

@@ -10,18 +10,24 @@ namespace Quorumail.Cluster.Raft;
 /// Asks members for votes by the guide's frames 3 and 4: two messages, matched by a number. Asking takes at most
 /// <see cref="ClusterTimers.Vote"/>, and no longer than the outcome is open.
 /// </summary>
-internal sealed class ElectionCalls(string nodeId, int incarnation, ITransport? transport, ClusterTimers timers, TimeProvider time)
+internal sealed class ElectionCalls(
+    string nodeId, int incarnation, ITransport? transport, Candidacies candidacies, ClusterTimers timers, TimeProvider time)
 {
     private readonly ConcurrentDictionary<long, (RaftMember Member, TaskCompletionSource<Vote> Answer)> _open = new();
     private readonly Lock _lock = new();
     private ElectionRound? _round;
     private long _request = time.GetTimestamp();
 
-    /// <summary>The candidate's own vote.</summary>
-    public void AnswerSelf(long term, bool isPreVote, int members)
+    /// <summary>When this node stands, and whom it supports.</summary>
+    public Candidacies Candidacies => candidacies;
+
+    /// <summary>The candidate's own vote; false if it does not stand after all.</summary>
+    public async Task<bool> AnswerSelfAsync(long term, long lastIndex, long lastTerm, bool isPreVote, int members, CancellationToken token)
     {
-        ElectionRound round = RoundOf(term, isPreVote, members, out TaskCompletionSource<bool> question);
-        round.Answered(question, isGranted: true);
+        ElectionRound round = RoundOf(term, lastIndex, lastTerm, isPreVote, members, out TaskCompletionSource<bool> question);
+        bool stands = await round.Stands.WaitAsync(token);
+        round.Answered(question, stands);
+        return stands;
     }
 
     /// <summary>Asks a member; the vote's term is the member's.</summary>
@@ -29,8 +35,8 @@ internal sealed class ElectionCalls(string nodeId, int incarnation, ITransport? 
     public async Task<Vote> AskAsync(
         RaftMember member, long term, long lastIndex, long lastTerm, bool isPreVote, int members, CancellationToken token)
     {
+        ElectionRound round = RoundOf(term, lastIndex, lastTerm, isPreVote, members, out TaskCompletionSource<bool> question);
         await Task.Yield(); // The engine asks one member after the other.
-        ElectionRound round = RoundOf(term, isPreVote, members, out TaskCompletionSource<bool> question);
         long request = Interlocked.Increment(ref _request);
         TaskCompletionSource<Vote> answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _open[request] = (member, answer);
@@ -41,7 +47,7 @@ internal sealed class ElectionCalls(string nodeId, int incarnation, ITransport? 
                 nodeId, term, time.GetUtcNow().ToUnixTimeSeconds(), lastIndex, lastTerm, isPreVote, incarnation, request);
             ArrayBufferWriter<byte> body = new();
             election.Write(body);
-            if (!member.IsReachable || transport?.TrySend(member.NodeId, FrameType.Election, body.WrittenMemory) != true)
+            if (!await round.Stands.WaitAsync(token) || !member.IsReachable || transport?.TrySend(member.NodeId, FrameType.Election, body.WrittenMemory) != true)
             {
                 throw new MemberUnavailableException(member);
             }
@@ -77,13 +83,13 @@ internal sealed class ElectionCalls(string nodeId, int incarnation, ITransport? 
         }
     }
 
-    private ElectionRound RoundOf(long term, bool isPreVote, int members, out TaskCompletionSource<bool> question)
+    private ElectionRound RoundOf(long term, long lastIndex, long lastTerm, bool isPreVote, int members, out TaskCompletionSource<bool> question)
     {
         lock (_lock)
         {
             if (_round is null || !_round.Takes(term, isPreVote))
             {
-                _round = new ElectionRound(term, isPreVote, members);
+                _round = new ElectionRound(term, isPreVote, members, isPreVote ? candidacies.StandAsync(lastTerm, lastIndex) : Task.FromResult(true));
             }
 
             question = _round.Ask();

@@ -4,7 +4,7 @@ namespace Quorumail.Cluster.Raft;
 /// The questions that one candidate has sent for one election. The engine waits for the answer of every member; as soon as
 /// the outcome is certain the missing ones are given up, so that a silent member holds up nobody.
 /// </summary>
-internal sealed class ElectionRound(long term, bool isPreVote, int members)
+internal sealed class ElectionRound(long term, bool isPreVote, int members, Task<bool> stands)
 {
     private readonly Lock _lock = new();
     private readonly List<TaskCompletionSource<bool>> _open = [];
@@ -12,6 +12,9 @@ internal sealed class ElectionRound(long term, bool isPreVote, int members)
     private int _granted;
     private int _failed;
     private bool _isCertain;
+
+    /// <summary>Whether the candidate stands, as soon as it knows: nobody is asked before, and nobody if it does not.</summary>
+    public Task<bool> Stands => stands;
 
     /// <summary>Whether a question belongs to it.</summary>
     public bool Takes(long otherTerm, bool otherIsPreVote)

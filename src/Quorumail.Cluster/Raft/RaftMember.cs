@@ -69,8 +69,7 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
     {
         if (!IsRemote)
         {
-            node.VotingBegins(term, isPreVote: false);
-            return new Result<bool> { Term = term, Value = true };
+            return new Result<bool> { Term = term, Value = await node.VotingBeginsAsync(term, lastLogIndex, lastLogTerm, isPreVote: false, token) };
         }
 
         Vote vote = await node.Elections.AskAsync(this, term, lastLogIndex, lastLogTerm, isPreVote: false, node.Members.Count, token);
@@ -81,8 +80,8 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
     {
         if (!IsRemote)
         {
-            node.VotingBegins(term + 1, isPreVote: true);
-            return new Result<PreVoteResult> { Term = term, Value = PreVoteResult.Accepted };
+            bool stands = await node.VotingBeginsAsync(term + 1, lastLogIndex, lastLogTerm, isPreVote: true, token);
+            return new Result<PreVoteResult> { Term = term, Value = stands ? PreVoteResult.Accepted : PreVoteResult.RejectedByFollower };
         }
 
         Vote vote = await node.Elections.AskAsync(this, term + 1, lastLogIndex, lastLogTerm, isPreVote: true, node.Members.Count, token);

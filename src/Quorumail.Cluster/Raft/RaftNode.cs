@@ -21,7 +21,6 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     private IReadOnlySet<EndPoint>? _followed;
     private Task _following = Task.CompletedTask;
     private int _installing;
-    private long _heardAt;
     private long _confirmedAfter;
     private long _leadTerm;
     private bool _leadershipEnded;
@@ -51,6 +50,8 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     public ElectionCalls Elections { get; }
 
+    public Candidacies Candidacies => Elections.Candidacies;
+
     public TimeProvider Time { get; }
 
     public RaftTrail Trail => _trail;
@@ -63,9 +64,6 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     /// <summary>Told when the members that the engine goes by have changed.</summary>
     public Action? MembersChanged { get; set; }
-
-    /// <summary>When a leader was last heard of (timestamp of the clock); 0 if never.</summary>
-    public long HeardAt => Volatile.Read(ref _heardAt);
 
     /// <summary>An answer to what was sent before this says nothing of whether this node leads still (timestamp of the clock).</summary>
     public long ConfirmedAfter => Volatile.Read(ref _confirmedAfter);
@@ -130,11 +128,16 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         await _following;
     }
 
-    /// <summary>This node asks itself for its vote, which it always gives.</summary>
-    public void VotingBegins(long term, bool isPreVote)
+    /// <summary>This node asks itself for its vote, which it gives, unless it does not stand after all.</summary>
+    public async Task<bool> VotingBeginsAsync(long term, long lastIndex, long lastTerm, bool isPreVote, CancellationToken token)
     {
-        Elections.AnswerSelf(term, isPreVote, Members.Count);
-        Voting?.Invoke(term, isPreVote);
+        bool stands = await Elections.AnswerSelfAsync(term, lastIndex, lastTerm, isPreVote, Members.Count, token);
+        if (stands)
+        {
+            Voting?.Invoke(term, isPreVote);
+        }
+
+        return stands;
     }
 
     /// <summary>Returns when a majority has answered to what was sent after the call.</summary>
@@ -174,8 +177,9 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         ClusterMemberId sender = ClusterMemberId.FromEndPoint(candidate);
         if (isPreVote)
         {
+            await Candidacies.MissLeaderAsync(token);
             Result<PreVoteResult> preVote = await PreVoteAsync(sender, term, lastIndex, lastTerm, 0, token);
-            return (preVote.Term, preVote.Value == PreVoteResult.Accepted);
+            return (preVote.Term, preVote.Value == PreVoteResult.Accepted && Candidacies.TrySupport(candidate.Host, lastTerm, lastIndex));
         }
 
         Result<bool> vote = await VoteAsync(sender, term, lastIndex, lastTerm, 0, token);
@@ -198,7 +202,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
         if (result.Term <= frame.Term)
         {
-            Volatile.Write(ref _heardAt, Time.GetTimestamp());
+            Candidacies.LeaderHeard();
         }
 
         // What is committed is the leader's too, so it need not look for the place before that where the logs part.
@@ -331,10 +335,11 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     {
         public double HeartbeatThreshold => timers.Heartbeat / timers.ElectionLower;
 
+        // The same for all: with one of its own, a node would refuse who asks a moment before its time (see Candidacies).
         public ElectionTimeout ElectionTimeout => new()
         {
             LowerValue = (int)timers.ElectionLower.TotalMilliseconds,
-            UpperValue = (int)timers.ElectionUpper.TotalMilliseconds,
+            UpperValue = (int)timers.ElectionLower.TotalMilliseconds,
         };
 
         public bool Standby => false;

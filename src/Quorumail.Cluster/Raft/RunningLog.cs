@@ -89,7 +89,8 @@ internal sealed class RunningLog : IAsyncDisposable
             }
 
             MemberCalls calls = new(transport, time);
-            ElectionCalls elections = new(identity.NodeId, identity.Incarnation, transport, options.Timers, time);
+            Candidacies candidacies = new(identity.NodeId, options.Timers, time, Random.Shared);
+            ElectionCalls elections = new(identity.NodeId, identity.Incarnation, transport, candidacies, options.Timers, time);
             RaftNode node = new(self, options.Timers, trail, membership, calls, elections, time, logger);
             return new RunningLog(
                 identity, all, applier, membership, journal, given is null, trail, node, new SnapshotIntake(StagedSnapshot.PathIn(votes), node));

@@ -133,6 +133,26 @@ public sealed class FaultTests
     }
 
     [Fact]
+    public async Task The_first_that_misses_a_leader_is_elected_at_once()
+    {
+        // Far apart, so that the two hardly ever ask together. The one that is patient for longer must not refuse the other until then.
+        ClusterTimers timers = new(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4));
+        await using TestCluster cluster = await TestCluster.StartAsync(3, configure: o => o with { Timers = timers });
+        TestNode silent = await cluster.LeaderAsync();
+        await cluster.ConvergedAsync();
+        TestNode[] others = [.. cluster.Nodes.Values.Where(n => n != silent)];
+        DateTimeOffset before = DateTimeOffset.UtcNow;
+
+        cluster.Network.Isolate(silent.Name, silently: true);
+        await cluster.LeaderAsync(n => n != silent);
+
+        ClusterEvent[] since = [.. others.SelectMany(n => n.Node.Events.All).Where(e => e.Time >= before).OrderBy(e => e.Time)];
+        ClusterEvent missed = since.First(e => e.Kind == ClusterEventKind.LeaderMissed);
+        ClusterEvent won = since.First(e => e.Kind == ClusterEventKind.ElectionWon);
+        Assert.True(won.Time - missed.Time < timers.ElectionLower / 2, cluster.Describe());
+    }
+
+    [Fact]
     public async Task A_leader_that_has_heard_of_a_later_term_writes_nothing_in_it()
     {
         await using TestCluster cluster = await TestCluster.StartAsync(3);
