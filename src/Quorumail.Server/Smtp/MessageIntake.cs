@@ -52,10 +52,13 @@ public sealed partial class MessageIntake : IAsyncDisposable
     }
 
     /// <summary>Why no message is taken now, or null.</summary>
-    public SmtpReply? Refusal => IsRefusing ? SmtpReplies.ShuttingDown : !_health.AcceptsMail ? SmtpReplies.StorageRefuses : null;
+    public SmtpReply? Refusal => IsRefusing ? SmtpReplies.ShuttingDown : !_health.AcceptsMail ? NotStored : null;
 
     /// <summary>Whether new sessions are refused: the log has not been able to commit for a while, or this node drains.</summary>
     public bool IsRefusing => _queue.IsDraining || NoQuorumFor is not null;
+
+    // A disk that has failed lacks no space: this node is about to stop.
+    private SmtpReply NotStored => _health.AcceptsMail || _health.Failure is not null ? SmtpReplies.StorageFailed : SmtpReplies.StorageRefuses;
 
     /// <summary>How long this node has been draining; null if it isn't.</summary>
     public TimeSpan? DrainingFor
@@ -120,7 +123,7 @@ public sealed partial class MessageIntake : IAsyncDisposable
         {
             LogBodyFailed(_log, body.Id, failure.Message);
             await body.DisposeAsync();
-            return new IntakeOutcome(IsQueued: false, _health.AcceptsMail ? SmtpReplies.StorageFailed : SmtpReplies.StorageRefuses);
+            return new IntakeOutcome(IsQueued: false, NotStored);
         }
 
         var proposal = await _queue.EnqueueAsync(body.Id, envelope, receipt, traits, token);

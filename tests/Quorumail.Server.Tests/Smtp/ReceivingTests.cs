@@ -109,6 +109,19 @@ public sealed class ReceivingTests
     }
 
     [Fact]
+    public async Task A_failed_disk_is_not_called_a_full_one()
+    {
+        await using var server = await SmtpTestServer.StartAsync();
+        using var client = await server.ConnectAsync();
+        await client.ReplyAsync();
+        await client.AskAsync("EHLO client.test");
+
+        server.Health.Fail(new IOException("fsync failed"));
+
+        Assert.StartsWith("451 4.3.0", await client.AskAsync("MAIL FROM:<>"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_250_that_the_client_did_not_wait_for_is_reported()
     {
         await using var server = await SmtpTestServer.StartAsync();

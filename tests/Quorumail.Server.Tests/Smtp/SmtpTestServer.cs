@@ -36,6 +36,8 @@ internal sealed class SmtpTestServer : IAsyncDisposable
 
     public BodyStore Bodies { get; private set; } = null!;
 
+    public StorageHealth Health => _database.Health;
+
     public IPEndPoint EndPoint { get; private set; } = null!;
 
     public string CertificatePath => Path.Combine(_directory.Path, "cert.pem");
