@@ -13,25 +13,24 @@ public static class QueueListing
     /// <param name="after">Only ids after this one; null: from the first.</param>
     /// <param name="limit">At most this many.</param>
     /// <param name="now">Milliseconds of cluster time.</param>
-    /// <returns>Oldest first.</returns>
-    public static IReadOnlyList<QueuedMessage> Page(
+    public static QueuePage Page(
         IEnumerable<QueuedMessage> messages, QueueSelection selection, QueueId? after, int limit, long now)
     {
-        if (limit <= 0)
-        {
-            return [];
-        }
-
+        var matched = 0;
         var oldest = new OldestMessages(limit);
         foreach (var message in messages)
         {
-            if (!(message.Id <= after) && selection.Matches(message, now))
+            if (selection.Matches(message, now))
             {
-                oldest.Add(message);
+                matched++;
+                if (!(message.Id <= after))
+                {
+                    oldest.Add(message);
+                }
             }
         }
 
-        return oldest.ToList();
+        return new QueuePage(oldest.ToList(), matched);
     }
 
     /// <summary>The domains for which the most messages wait, these first; equal ones by name.</summary>

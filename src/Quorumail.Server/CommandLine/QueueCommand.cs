@@ -66,8 +66,15 @@ internal sealed class QueueCommand
         var limit = NewLimit();
         var after = new Option<string?>("--after") { Description = "go on after this id", HelpName = "ID" };
         var command = new Command("list", "List messages, oldest first.") { _sender, _recipient, _domain, _state, _age, after, limit };
-        command.SetAction((parsed, token) => AskAsync(
-            parsed, new Query(Root).Add(Conditions(parsed)).Add("after", parsed.GetValue(after)).Add("limit", parsed.GetValue(limit)), QueueReport.WriteMessages, token));
+        command.SetAction((parsed, token) =>
+        {
+            var conditions = Conditions(parsed);
+            return AskAsync(
+                parsed,
+                new Query(Root).Add(conditions).Add("after", parsed.GetValue(after)).Add("limit", parsed.GetValue(limit)),
+                answer => QueueReport.WriteMessages(answer, isFiltered: conditions.Any(condition => condition.Item2 is not null)),
+                token);
+        });
         return command;
     }
 
@@ -188,23 +195,20 @@ internal sealed class QueueCommand
     // What is deleted is gone: whoever does not say --yes is told first how much it is.
     private async Task<int> ConfirmAsync(ParseResult parsed, IReadOnlyList<(string, string?)> conditions, CancellationToken token)
     {
-        const int Most = 10_000;
         if (ClientOf(parsed) is not { } client)
         {
             return ExitCode.BadConfiguration;
         }
 
-        var found = "";
+        var found = 0;
         var code = await client.AskAsync(
-            new Query(Root).Add(conditions).Add("limit", Most).ToString(),
-            answer => found = (answer.GetProperty("next").ValueKind == JsonValueKind.Null ? "" : "more than ") + Plural(answer.GetProperty("messages").GetArrayLength()),
-            token);
+            new Query(Root).Add(conditions).Add("limit", 1).ToString(), answer => found = answer.GetProperty("matched").GetInt32(), token);
         if (code != ExitCode.Success)
         {
             return code;
         }
 
-        await Console.Error.WriteAsync($"Delete {found} for good? [y/N] ");
+        await Console.Error.WriteAsync($"Delete {Plural(found)} for good? [y/N] ");
         if (await Console.In.ReadLineAsync(token) is { } reply && reply.Trim().ToUpperInvariant() is "Y" or "YES")
         {
             return ExitCode.Success;

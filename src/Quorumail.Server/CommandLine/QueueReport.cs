@@ -7,7 +7,7 @@ namespace Quorumail.Server.CommandLine;
 internal static class QueueReport
 {
     /// <summary>A line a recipient.</summary>
-    public static void WriteMessages(JsonElement answer)
+    public static void WriteMessages(JsonElement answer, bool isFiltered)
     {
         var table = NewTable("id", "since", "from", "to", "state", "tries", "next", "last reply");
         foreach (var message in answer.GetProperty("messages").EnumerateArray())
@@ -35,6 +35,11 @@ internal static class QueueReport
 
         Console.Out.WriteLine(
             $"{Text(answer, "total")} messages in the queue: {Text(answer, "pending")} pending, {Text(answer, "processing")} in delivery, {Text(answer, "retry")} waiting to be tried again, {Text(answer, "held")} held");
+        if (isFiltered)
+        {
+            Console.Out.WriteLine($"matching: {Text(answer, "matched")}");
+        }
+
         Write(table);
         WriteNext(answer);
     }

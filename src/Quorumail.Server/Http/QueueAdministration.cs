@@ -7,7 +7,7 @@ namespace Quorumail.Server.Http;
 
 /// <summary>What an operator can look up in the queue, which works without a majority too, and change, which does not.</summary>
 /// <param name="Find">A message; null if it is not in the queue.</param>
-/// <param name="Select">Messages that are meant, after an id, oldest first, at most as many as asked for.</param>
+/// <param name="Select">Messages that are meant, after an id, at most as many as asked for.</param>
 /// <param name="CountsByDomain">The domains for which the most messages wait, at most as many as asked for.</param>
 /// <param name="Suspects">Suspects after a sequence number, oldest first, at most as many as asked for.</param>
 /// <param name="Suspensions">The suspensions in force, by scope and name.</param>
@@ -16,7 +16,7 @@ namespace Quorumail.Server.Http;
 /// <param name="Time">Cluster time in milliseconds.</param>
 internal sealed record QueueAdministration(
     Func<QueueId, QueuedMessage?> Find,
-    Func<QueueSelection, QueueId?, int, IReadOnlyList<QueuedMessage>> Select,
+    Func<QueueSelection, QueueId?, int, QueuePage> Select,
     Func<int, IReadOnlyList<DomainCounts>> CountsByDomain,
     Func<long, int, IReadOnlyList<ListedSuspect>> Suspects,
     Func<IReadOnlyList<Suspension>> Suspensions,
@@ -27,7 +27,7 @@ internal sealed record QueueAdministration(
     /// <summary>A queue without messages that takes no commands.</summary>
     public static QueueAdministration Empty { get; } = new(
         _ => null,
-        (_, _, _) => [],
+        (_, _, _) => new QueuePage([], 0),
         _ => [],
         (_, _) => [],
         () => [],

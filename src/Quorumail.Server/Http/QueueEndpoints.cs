@@ -74,7 +74,7 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
         // One more than asked for tells whether there are more.
         var counts = queue.Counts();
         var found = queue.Administration.Select(selection, after, (int)offset + limit + 1);
-        var page = found.Skip((int)offset).Take(limit).ToArray();
+        var page = found.Messages.Skip((int)offset).Take(limit).ToArray();
         var now = queue.Administration.Time();
         return HttpServer.WriteJsonAsync(context, new
         {
@@ -84,8 +84,9 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
             retry = counts.Deferred,
             held = counts.Held,
             size_bytes = counts.Octets,
+            matched = found.Matched,
             messages = page.Select(message => QueueDescription.Brief(message, now)),
-            next = found.Count > offset + limit ? page[^1].Id.ToString() : null,
+            next = found.Messages.Count > offset + limit ? page[^1].Id.ToString() : null,
         });
     }
 

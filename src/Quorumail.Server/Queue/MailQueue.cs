@@ -249,7 +249,7 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     public IReadOnlyList<QueuedMessage> Messages(int limit) => _state.Messages(limit);
 
     /// <summary>Messages that a selection means, after an id, oldest first: a page of a list.</summary>
-    public IReadOnlyList<QueuedMessage> Select(QueueSelection selection, QueueId? after, int limit) =>
+    public QueuePage Select(QueueSelection selection, QueueId? after, int limit) =>
         _state.Select(selection, after, limit, ClusterTime);
 
     /// <summary>The domains for which the most messages wait, these first.</summary>

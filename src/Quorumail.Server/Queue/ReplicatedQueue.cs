@@ -180,7 +180,7 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
     }
 
     /// <summary>Messages that a selection means, after an id, oldest first: a page of a list. Commands wait only while the messages are noted, not while they are looked through.</summary>
-    public IReadOnlyList<QueuedMessage> Select(QueueSelection selection, QueueId? after, int limit, long now) =>
+    public QueuePage Select(QueueSelection selection, QueueId? after, int limit, long now) =>
         QueueListing.Page(AllMessages(), selection, after, limit, now);
 
     /// <summary>How many messages wait for each domain, those of the most messages first. Looks through all messages.</summary>

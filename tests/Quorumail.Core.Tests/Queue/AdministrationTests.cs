@@ -92,7 +92,7 @@ public sealed class AdministrationTests
         Assert.Empty(Page(new QueueSelection { Sender = "" }));
         Assert.Equal([3], Page(new QueueSelection { Ids = [Of(3), Of(7)] }));
         Assert.Empty(Page(new QueueSelection { State = MessageState.Held }));
-        Assert.Equal([2], [.. QueueListing.Page(_state.Messages, All, Of(1), 1, _stamp).Select(m => (int)m.Id.RandomPart)]);
+        Assert.Equal([2], [.. QueueListing.Page(_state.Messages, All, Of(1), 1, _stamp).Messages.Select(m => (int)m.Id.RandomPart)]);
         Assert.Equal(
             [new DomainCounts("a.example", 2, 0, 0, 0), new DomainCounts("b.example", 1, 0, 0, 0)],
             QueueListing.CountByDomain(_state.Messages, 10));
@@ -131,7 +131,7 @@ public sealed class AdministrationTests
     private static AttemptStartedCommand Start(uint n) => new(Of(n), 0, 1, [0]);
 
     private int[] Page(QueueSelection selection) =>
-        [.. QueueListing.Page(_state.Messages, selection, null, 10, _stamp).Select(m => (int)m.Id.RandomPart)];
+        [.. QueueListing.Page(_state.Messages, selection, null, 10, _stamp).Messages.Select(m => (int)m.Id.RandomPart)];
 
     private (int Matched, bool HasMore) Administer(QueueAction action, QueueSelection selection)
     {

@@ -35,6 +35,8 @@ public sealed class QueueCommandTests : IAsyncLifetime
         Assert.Matches($"{first} +\\S+ \\S+ +<ann@a.example> +<bob@b.example> +queued +1 +\\S+ \\S+ +450 later", list.Output);
         var bounces = await RunAsync("list --sender <>");
         Assert.Contains(second.ToString(), bounces.Output, StringComparison.Ordinal);
+        Assert.Contains("matching: 1\n", bounces.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("matching", list.Output, StringComparison.Ordinal);
         Assert.DoesNotContain(first.ToString(), bounces.Output, StringComparison.Ordinal);
         Assert.Contains($"There are more: --after {first}", (await RunAsync("list --limit 1")).Output, StringComparison.Ordinal);
         Assert.DoesNotContain("ann@a.example", (await RunAsync($"list --after {first}")).Output, StringComparison.Ordinal);

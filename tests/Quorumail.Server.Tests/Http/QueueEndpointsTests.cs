@@ -36,7 +36,9 @@ public sealed class QueueEndpointsTests : IAsyncLifetime
                 ("?age=1ms&domain=b.example", [first, second]),
             ])
         {
-            Assert.Equal(expected, Ids(await _server.GetAsync("/api/queue" + query)));
+            var answer = await _server.GetAsync("/api/queue" + query);
+            Assert.Equal(expected, Ids(answer));
+            Assert.Equal(expected.Length, Number(answer, "matched"));
         }
 
         var all = await _server.GetAsync("/api/queue");
@@ -62,6 +64,7 @@ public sealed class QueueEndpointsTests : IAsyncLifetime
         Assert.Equal(ids[1], Text(first, "next"));
         var last = await _server.GetAsync($"/api/queue?limit=3&after={ids[1]}");
         Assert.Equal(ids[2..], Ids(last));
+        Assert.Equal((5, 5), (Number(first, "matched"), Number(last, "matched")));
         Assert.Null(Text(last, "next"));
         Assert.Equal(ids[1..4], Ids(await _server.GetAsync("/api/queue?offset=1&limit=3")));
         Assert.Empty(Ids(await _server.GetAsync("/api/queue?offset=7&limit=3")));
