@@ -118,9 +118,22 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
                 token);
         }
 
-        using var document = JsonDocument.Parse(await TextAsync(_lab.Nodes[0], "/api/queue/suspects?limit=10000", token));
-        ListedSuspect[] suspects = [.. document.RootElement.GetProperty("suspects").EnumerateArray().Select(ListedSuspect.Read)];
-        return MailLedger.Settle(sent, _sink.Copies, suspects);
+        return MailLedger.Settle(sent, _sink.Copies, await SuspectsAsync(token));
+    }
+
+    // All pages: an hour of faults lists more than one holds.
+    private async Task<List<ListedSuspect>> SuspectsAsync(CancellationToken token)
+    {
+        const string Page = "/api/queue/suspects?limit=10000";
+        var suspects = new List<ListedSuspect>();
+        for (var page = Page; page is not null;)
+        {
+            using var document = JsonDocument.Parse(await TextAsync(_lab.Nodes[0], page, token));
+            suspects.AddRange(document.RootElement.GetProperty("suspects").EnumerateArray().Select(ListedSuspect.Read));
+            page = document.RootElement.GetProperty("next") is { ValueKind: JsonValueKind.Number } next ? $"{Page}&after={next.GetRawText()}" : null;
+        }
+
+        return suspects;
     }
 
     /// <summary>How the messages ended, in a few words.</summary>
