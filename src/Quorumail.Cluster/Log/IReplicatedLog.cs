@@ -35,4 +35,12 @@ public interface IReplicatedLog : IAsyncDisposable
     /// <param name="command">Kept by the log until the task completes; at most 1 MiB.</param>
     /// <param name="token">Bounds the waiting.</param>
     ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken token);
+
+    /// <summary>
+    /// The same for a command that may wait some milliseconds: it shares the entry of the next one that may not, as long as such come
+    /// in close order, and has its own when they don't.
+    /// </summary>
+    /// <param name="command">Kept by the log until the task completes; at most 1 MiB.</param>
+    /// <param name="token">Bounds the waiting.</param>
+    ValueTask<ProposalResult> ProposeWithOthersAsync(ReadOnlyMemory<byte> command, CancellationToken token);
 }

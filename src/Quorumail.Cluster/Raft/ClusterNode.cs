@@ -73,7 +73,7 @@ public sealed partial class ClusterNode : IReplicatedLog
         _time = time;
         _logger = logger;
         _givenJournal = journal;
-        _queue = new ProposalQueue(options);
+        _queue = new ProposalQueue(options, time);
         _traffic = new NodeTraffic(options.NodeId, next) { Membership = AnswerMemberAsync, PeerChanged = _ => _changed.Set() };
         Events = new ClusterEvents(options.MaxEvents, time);
     }
@@ -146,13 +146,20 @@ public sealed partial class ClusterNode : IReplicatedLog
 
     /// <inheritdoc/>
     public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken token) =>
-        ProposeAsync(CommandTarget.Application, command, token);
+        ProposeAsync(CommandTarget.Application, command, mayWait: false, token);
+
+    /// <inheritdoc />
+    public ValueTask<ProposalResult> ProposeWithOthersAsync(ReadOnlyMemory<byte> command, CancellationToken token) =>
+        ProposeAsync(CommandTarget.Application, command, mayWait: true, token);
 
     /// <summary>Proposes one command and waits until it is committed and applied here, whoever leads.</summary>
     /// <param name="target">Whose it is.</param>
     /// <param name="command">Copied before the method returns.</param>
     /// <param name="token">Bounds the waiting: the outcome is unknown then, or refused if nobody has taken the command.</param>
-    public ValueTask<ProposalResult> ProposeAsync(CommandTarget target, ReadOnlyMemory<byte> command, CancellationToken token)
+    public ValueTask<ProposalResult> ProposeAsync(CommandTarget target, ReadOnlyMemory<byte> command, CancellationToken token) =>
+        ProposeAsync(target, command, mayWait: false, token);
+
+    private ValueTask<ProposalResult> ProposeAsync(CommandTarget target, ReadOnlyMemory<byte> command, bool mayWait, CancellationToken token)
     {
         int limit = _options.MaxEntryBytes - LogEntryFormat.HeaderSize - (2 * LogEntryFormat.CommandHeaderSize) - sizeof(ulong) - 1;
         if (command.Length > limit)
@@ -161,7 +168,7 @@ public sealed partial class ClusterNode : IReplicatedLog
         }
 
         // A lone member has nobody to propose to again, so its commands need no numbers.
-        if (_queue.TryAdd(target, command, isNumbered: _log is { Trail.IsAlone: false }, out bool start, out string? refusal) is not { } proposal)
+        if (_queue.TryAdd(target, command, isNumbered: _log is { Trail.IsAlone: false }, mayWait, out bool start, out string? refusal) is not { } proposal)
         {
             return RefusedAsync(refusal!);
         }
@@ -309,6 +316,7 @@ public sealed partial class ClusterNode : IReplicatedLog
     private void Prepare(RunningLog log)
     {
         _proposer = new Proposer(_queue, log.Node, () => ClusterTime, () => _clock is { IsWarm: true }, _changed, Fail, _options.EntryInterval, _time);
+        _queue.Overdue = _proposer.Start;
         log.Trail.ForeignApplied = (index, term, commands, answers, finished) =>
             _proposer.ForeignApplied((ulong)log.Identity.Incarnation, index, term, commands, answers, finished);
         log.Forward = forwarded =>

@@ -184,7 +184,12 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <param name="token">Ends the waiting, which makes the outcome <see cref="ProposalOutcome.Unknown"/>, not the proposal.</param>
     public async ValueTask<QueueProposal> ProposeAsync(QueueCommand command, CancellationToken token)
     {
-        var result = await _log.ProposeAsync(QueueEncoding.Encode(command), token);
+        var bytes = QueueEncoding.Encode(command);
+
+        // No client waits for an attempt's start or end, and the next message is often a moment away.
+        var result = command is AttemptStartedCommand or AttemptEndedCommand
+            ? await _log.ProposeWithOthersAsync(bytes, token)
+            : await _log.ProposeAsync(bytes, token);
         if (result.Outcome != ProposalOutcome.Applied)
         {
             return new QueueProposal(result.Outcome, default, result.Reason);

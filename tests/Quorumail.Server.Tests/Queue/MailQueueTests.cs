@@ -105,6 +105,25 @@ public sealed class MailQueueTests
         }
     }
 
+    [Fact]
+    public async Task An_attempts_start_and_end_may_wait_for_others_and_nothing_that_a_client_waits_for()
+    {
+        using var directory = new TemporaryDirectory();
+        var options = new MailQueueOptions { Database = new DatabaseOptions { Path = directory.Path } };
+        var disk = await QueueDisk.OpenAsync(options, null, TimeProvider.System, NullLoggerFactory.Instance);
+        await using var log = new FixedLog(ProposalOutcome.Refused);
+        await using var queue = new MailQueue(
+            disk, log, () => ValueTask.CompletedTask, "node", () => 1, options, TimeProvider.System, NullLoggerFactory.Instance);
+        var id = queue.NewId();
+
+        await queue.ProposeAsync(new AttemptStartedCommand(id, 0, 1, [0]), Token);
+        await queue.ProposeAsync(new AttemptEndedCommand(id, 0, 1, [], []), Token);
+        Assert.Equal(2, log.ProposedWithOthers);
+        await queue.EnqueueAsync(id, SomeEnvelope, new BodyReceipt(3, new byte[16]), BodyTraits.None, Token);
+        await queue.ProposeAsync(new WithdrawCommand(id), Token);
+        Assert.Equal(2, log.ProposedWithOthers);
+    }
+
     // Others may commit it, and a disk that has failed can't remember to take it back: the client must not be told anything.
     [Theory]
     [InlineData(ProposalOutcome.Unknown, true, true)]
@@ -214,8 +233,16 @@ public sealed class MailQueueTests
 
         public Task StartAsync(CancellationToken token) => Task.CompletedTask;
 
+        public int ProposedWithOthers { get; private set; }
+
         public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken token) =>
             ValueTask.FromResult(new ProposalResult(outcome, 0, default, "said the test"));
+
+        public ValueTask<ProposalResult> ProposeWithOthersAsync(ReadOnlyMemory<byte> command, CancellationToken token)
+        {
+            ProposedWithOthers++;
+            return ProposeAsync(command, token);
+        }
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
