@@ -250,7 +250,8 @@ internal sealed class ProposalQueue(ClusterNodeOptions options, TimeProvider tim
 
     private async Task LookAgainAsync(TimeSpan left)
     {
-        await Task.Delay(left, time);
+        // Rounded up, and never over at once: who waits may hold the lock, and look before it has said that it takes nothing any more.
+        await Task.Delay(left + TimeSpan.FromMilliseconds(1), time);
         bool start;
         lock (_lock)
         {

@@ -86,6 +86,22 @@ public sealed class ProposalQueueTests
     }
 
     [Fact]
+    public async Task What_waits_for_less_than_a_millisecond_is_not_forgotten()
+    {
+        var isOverdue = new TaskCompletionSource();
+        _queue.Overdue = isOverdue.SetResult;
+        Assert.True(Add(mayWait: false));
+        Assert.NotNull(_queue.Take());
+        _time.Pass(TimeSpan.FromMilliseconds(4.5));
+        Assert.False(Add(mayWait: true));
+        Assert.Null(_queue.Take());
+
+        _time.Pass(TimeSpan.FromMilliseconds(0.5));
+        await isOverdue.Task.WaitAsync(TimeSpan.FromSeconds(10), Token);
+        Assert.NotNull(_queue.Take());
+    }
+
+    [Fact]
     public void Closing_refuses_what_waits_for_others()
     {
         Assert.True(Add(mayWait: false));
