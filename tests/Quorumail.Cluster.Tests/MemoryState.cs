@@ -99,7 +99,6 @@ internal sealed class MemoryState : IReplicatedState
     public async ValueTask<long> FlushAsync(CancellationToken token)
     {
         await Task.Yield();
-        Flushes++;
         if (Durable)
         {
             lock (_lock)
@@ -110,6 +109,7 @@ internal sealed class MemoryState : IReplicatedState
             }
         }
 
+        Flushes++;
         return _durableIndex;
     }
 
