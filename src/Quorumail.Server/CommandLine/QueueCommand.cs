@@ -35,6 +35,7 @@ internal sealed class QueueCommand
         {
             List(),
             Show(),
+            History(),
             Listing("domains", "Count the messages by domain and state, the most first.", "/domains", QueueReport.WriteDomains),
             Suspects(),
             Change("hold", "Hold messages: no attempt begins until they are released.", HttpMethod.Post, "held"),
@@ -83,6 +84,14 @@ internal sealed class QueueCommand
         var id = new Argument<string>("id");
         var command = new Command("show", "Show one message with its recipients and attempts.") { id };
         command.SetAction((parsed, token) => AskAsync(parsed, new Query(PathOf(parsed.GetValue(id)!)), QueueReport.WriteMessage, token));
+        return command;
+    }
+
+    private Command History()
+    {
+        var id = new Argument<string>("id");
+        var command = new Command("history", "Show what has become of a message, also when it has left the queue.") { id };
+        command.SetAction((parsed, token) => AskAsync(parsed, new Query(PathOf(parsed.GetValue(id)!) + "/history"), HistoryReport.Write, token));
         return command;
     }
 

@@ -27,4 +27,12 @@ public sealed record QueueOptions
     /// <summary>The sender is told once when a recipient has waited this long; 0: never. Default 4 hours.</summary>
     [ConfigKey(Minimum = 0, Maximum = 2_592_000)]
     public TimeSpan DelayNoticeAfter { get; init; } = TimeSpan.FromHours(4);
+
+    /// <summary>Octets of disk for the history of messages (<c>queue history</c>), of which the oldest part goes first; 0: none is kept. Each node has its own. Default 1 GB: some three million messages.</summary>
+    [ConfigKey(IsByteSize = true, Minimum = 0, Maximum = 1L << 50)]
+    public long HistoryMaxSize { get; init; } = 1L << 30;
+
+    /// <summary>How long the history goes back at most. Default 7 days.</summary>
+    [ConfigKey(Minimum = 60, Maximum = 31_536_000)]
+    public TimeSpan HistoryKeep { get; init; } = TimeSpan.FromDays(7);
 }

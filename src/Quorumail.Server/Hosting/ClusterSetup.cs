@@ -19,6 +19,8 @@ internal static class ClusterSetup
     {
         Database = new DatabaseOptions { Path = options.Storage.Path, FreeSpaceFloor = options.Storage.MinFree },
         NodeId = options.Cluster.NodeId.Length > 0 ? options.Cluster.NodeId : null,
+        HistorySizeMax = options.Queue.HistoryMaxSize,
+        HistoryKeep = options.Queue.HistoryKeep,
     };
 
     /// <summary>Whether an exception says that the cluster can't be started, or its disk not be opened, as this machine stands.</summary>

@@ -188,6 +188,8 @@ internal sealed partial class MailServer : IAsyncDisposable
         {
             Database = new DatabaseOptions { Path = _options.Storage.Path, FreeSpaceFloor = _options.Storage.MinFree },
             NodeId = _options.Cluster.NodeId.Length > 0 ? _options.Cluster.NodeId : null,
+            HistorySizeMax = _options.Queue.HistoryMaxSize,
+            HistoryKeep = _options.Queue.HistoryKeep,
         };
         MailQueue queue;
         try

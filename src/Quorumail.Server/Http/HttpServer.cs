@@ -83,6 +83,7 @@ internal sealed class HttpServer : IAsyncDisposable
         MapHealth(application, status);
         new QueueEndpoints(status, TimeProvider.System).Map(application);
         new QueueActions(status).Map(application);
+        new HistoryEndpoints(status).Map(application);
         new LimitEndpoints(status).Map(application);
         new ClusterEndpoints(status).Map(application);
         new StateEndpoints(status).Map(application);

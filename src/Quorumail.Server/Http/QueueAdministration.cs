@@ -2,6 +2,7 @@ using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Queue;
+using Quorumail.Server.Queue.History;
 
 namespace Quorumail.Server.Http;
 
@@ -24,6 +25,9 @@ internal sealed record QueueAdministration(
     Func<QueueCommand, CancellationToken, ValueTask<QueueProposal>> Propose,
     Func<long> Time)
 {
+    /// <summary>What has become of a message, one that has left the queue, too; null if nothing is noted.</summary>
+    public Func<QueueId, ValueTask<HistoryAnswer?>> History { get; init; } = static _ => ValueTask.FromResult<HistoryAnswer?>(null);
+
     /// <summary>A queue without messages that takes no commands.</summary>
     public static QueueAdministration Empty { get; } = new(
         _ => null,
@@ -44,5 +48,8 @@ internal sealed record QueueAdministration(
         () => queue.Suspensions,
         queue.Removals,
         queue.ProposeAsync,
-        () => queue.ClusterTime);
+        () => queue.ClusterTime)
+    {
+        History = queue.HistoryOfAsync,
+    };
 }

@@ -84,7 +84,8 @@ internal static class QueueDescription
 
     private static string NameOf(SuspensionScope scope) => scope == SuspensionScope.Sender ? "sender" : "domain";
 
-    private static string NameOf<T>(T value)
+    /// <summary>The name of what has no name of its own in JSON.</summary>
+    public static string NameOf<T>(T value)
         where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
 
     private static object Describe(QueuedMessage message, long now, IEnumerable<object> recipients)

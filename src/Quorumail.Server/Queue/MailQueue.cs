@@ -10,6 +10,7 @@ using Quorumail.Core.Queue;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Limits.Format;
 using Quorumail.Server.Queue.Format;
+using Quorumail.Server.Queue.History;
 using Quorumail.Server.Smtp;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
@@ -265,6 +266,28 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
 
     /// <summary>Up to <paramref name="limit"/> of the latest messages that operators have removed, oldest first.</summary>
     public IReadOnlyList<Removal> Removals(int limit) => _state.Removals(limit);
+
+    /// <summary>What this node has noted of a message, also when it has left the queue; null if it notes nothing.</summary>
+    /// <exception cref="IOException">It can't be read.</exception>
+    internal async ValueTask<HistoryAnswer?> HistoryOfAsync(QueueId id)
+    {
+        if (_disk.History is not { } history)
+        {
+            return null;
+        }
+
+        try
+        {
+            // What has been applied by now is told, too.
+            await _disk.Database.Commits.WriteAsync(_state.NewWrite(needsSync: false));
+        }
+        catch (StorageException)
+        {
+            // The disk of the mail has failed, which is told elsewhere; what was noted before may be read still.
+        }
+
+        return new HistoryAnswer(history.Read(id), history.Failure);
+    }
 
     /// <summary>Up to <paramref name="limit"/> suspects, oldest first.</summary>
     public IReadOnlyList<Suspect> Suspects(int limit) => _state.Suspects(limit);

@@ -17,6 +17,12 @@ public sealed record MailQueueOptions
     /// <summary>How long changes may wait in memory before they are written (unsynced; the log has them). Default 100 ms: most messages are gone by then.</summary>
     public TimeSpan WriteBehind { get; init; } = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>Octets that the history of messages may take, in <c>history</c> below the data directory; 0: none is kept. Default 1 GiB (what is written for a message is some 300 octets).</summary>
+    public long HistorySizeMax { get; init; } = 1L << 30;
+
+    /// <summary>How long an event of the history is kept at most. Default 7 days.</summary>
+    public TimeSpan HistoryKeep { get; init; } = TimeSpan.FromDays(7);
+
     /// <summary>How long one proposal of the queue's own may take before it is made again. Default 10 s.</summary>
     public TimeSpan ProposalTimeout { get; init; } = TimeSpan.FromSeconds(10);
 }

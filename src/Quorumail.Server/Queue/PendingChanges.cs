@@ -1,5 +1,6 @@
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Queue.History;
 using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Queue;
@@ -51,6 +52,9 @@ internal sealed class PendingChanges(CarriedBodies bodies)
 
     public List<long> RemovalsDropped { get; } = [];
 
+    /// <summary>What is to be told of messages later; nothing where no history is kept.</summary>
+    public List<HistoryNote> History { get; } = [];
+
     /// <summary>The members, if they have changed.</summary>
     public QueueMembers? Members { get; private set; }
 
@@ -60,7 +64,7 @@ internal sealed class PendingChanges(CarriedBodies bodies)
     /// <summary>Number of changes.</summary>
     public int Count => Messages.Count + Carried.Count + Bodies.Count + SuspectsListed.Count + SuspectsDropped.Count
         + TombstonesSet.Count + TombstonesForgotten.Count + OwnerEpochs.Count + Finished.Count + Placements.Count
-        + PlacementsDropped.Count + Suspensions.Count + Removals.Count + RemovalsDropped.Count + (Members is null ? 0 : 1) + (Marks is null ? 0 : 1);
+        + PlacementsDropped.Count + Suspensions.Count + Removals.Count + RemovalsDropped.Count + History.Count + (Members is null ? 0 : 1) + (Marks is null ? 0 : 1);
 
     /// <summary>Adds what one command has changed.</summary>
     /// <param name="changes">As collected by <see cref="QueueState.Apply"/> for this command alone.</param>
@@ -162,6 +166,7 @@ internal sealed class PendingChanges(CarriedBodies bodies)
         Suspensions.Clear();
         Removals.Clear();
         RemovalsDropped.Clear();
+        History.Clear();
         Members = null;
         Marks = null;
     }

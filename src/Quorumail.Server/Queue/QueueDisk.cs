@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Quorumail.Core.Mail;
+using Quorumail.Server.Queue.History;
 using Quorumail.Server.Replication;
 using Quorumail.Server.Storage;
 
@@ -23,6 +24,9 @@ internal sealed class QueueDisk : IAsyncDisposable
 
     public ReplicatedQueue State { get; }
 
+    /// <summary>What has become of messages; null if nothing is noted.</summary>
+    public MessageHistory? History => State.History;
+
     /// <summary>The bodies that were there when the disk was opened; those that no message claims are of an earlier life.</summary>
     public IEnumerator<QueueId> Found { get; }
 
@@ -42,7 +46,8 @@ internal sealed class QueueDisk : IAsyncDisposable
         try
         {
             var bodies = new BodyStore(database, replicas?.Invoke(database));
-            return new QueueDisk(database, bodies, new ReplicatedQueue(database, bodies, options.WriteBehind, time));
+            return new QueueDisk(
+                database, bodies, new ReplicatedQueue(database, bodies, options.WriteBehind, time) { History = OpenHistory(options, loggers) });
         }
         catch
         {
@@ -51,11 +56,17 @@ internal sealed class QueueDisk : IAsyncDisposable
         }
     }
 
+    private static MessageHistory? OpenHistory(MailQueueOptions options, ILoggerFactory loggers) => options.HistorySizeMax == 0
+        ? null
+        : MessageHistory.Open(
+            Path.Combine(options.Database.Path, "history"), options.HistorySizeMax, options.HistoryKeep, loggers.CreateLogger("history"));
+
     /// <summary>Writes what is pending and closes. The log must be closed, and readers of bodies must have finished.</summary>
     public async ValueTask DisposeAsync()
     {
         Found.Dispose();
         await State.DisposeAsync();
         await Database.DisposeAsync();
+        History?.Dispose();
     }
 }

@@ -42,6 +42,8 @@ internal sealed partial class ReplicatedQueue
             _isWriteQueued &= !isQueued;
         }
 
+        // Before the records, so that after a crash the log brings again what is not there.
+        History?.Write(taken.History);
         QueueId[] carried = [.. taken.Carried];
         _records.WriteBodies(carried, _written < _lastOfEarlierLife);
         _records.Write(batch, taken, limits, index);
@@ -91,6 +93,7 @@ internal sealed partial class ReplicatedQueue
             // Bodies that were released but are still there must go; records of the old generation need not be written.
             gone.Bodies.AddRange(_pending.Bodies);
             gone.TakeCarried(_pending, next);
+            History?.Write(_pending.History);
             _pending.Clear();
             _state = next;
             Limits.Replace(limits);

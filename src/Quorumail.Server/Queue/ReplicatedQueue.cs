@@ -5,6 +5,7 @@ using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Queue.Format;
+using Quorumail.Server.Queue.History;
 using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Queue;
@@ -75,6 +76,9 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
 
     /// <summary>The limits that the same log makes.</summary>
     public ReplicatedLimits Limits { get; }
+
+    /// <summary>Where this node notes what becomes of messages; null: nowhere.</summary>
+    public MessageHistory? History { get; init; }
 
     /// <summary>This node; null: the feed has every message that changes hands.</summary>
     public string? NodeId { get; set; }
@@ -275,7 +279,7 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         {
             for (var i = 0; i < _commands.Count; i++)
             {
-                answers[i] = ReplicatedLimits.IsCommand(commands[i].Span) ? Limits.Apply(commands[i].Span, stamp) : Apply(_commands[i], stamp);
+                answers[i] = ReplicatedLimits.IsCommand(commands[i].Span) ? Limits.Apply(commands[i].Span, stamp) : Apply(_commands[i], index, i, stamp);
             }
 
             Interlocked.Exchange(ref _appliedIndex, index);
@@ -393,7 +397,7 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
     /// <summary>A write of what is pending when its turn comes.</summary>
     internal WriteRequest NewWrite(bool needsSync) => new StateWrite(this, needsSync);
 
-    private ReadOnlyMemory<byte> Apply(QueueCommand? command, long stamp)
+    private ReadOnlyMemory<byte> Apply(QueueCommand? command, long index, int place, long stamp)
     {
         if (command is null)
         {
@@ -418,6 +422,11 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
             }
 
             _pending.Add(_changes, subject, command is not (EnqueueCommand or AttemptEndedCommand), _state);
+            if (History is not null && status == ApplyStatus.Accepted)
+            {
+                NoteHistory(command, subject, index, place, stamp);
+            }
+
             if (_publishes)
             {
                 PublishMoves();
@@ -436,6 +445,24 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         }
 
         return answer;
+    }
+
+    private void NoteHistory(QueueCommand command, QueuedMessage? subject, long index, int place, long stamp)
+    {
+        var isOver = subject is not null && !_state.TryGet(subject.Id, out _);
+        if (subject is not null && command is AttemptEndedCommand ended)
+        {
+            _pending.History.Add(new HistoryNote(index, place, stamp, subject, ended, null, isOver));
+        }
+        else if (isOver)
+        {
+            _pending.History.Add(new HistoryNote(index, place, stamp, subject, null, null, isOver));
+        }
+
+        foreach (var removal in _changes.Removals)
+        {
+            _pending.History.Add(new HistoryNote(index, place, stamp, null, null, removal, IsOver: true));
+        }
     }
 
     // Who is no member any more takes no mail either.

@@ -63,6 +63,30 @@ internal static class RocksSettings
     /// <summary>What is known about the disk: a few keys.</summary>
     public static string ForMeta() => "write_buffer_size=1048576;" + Table(1 << 20);
 
+    /// <summary>The history of messages: a database that no mail depends on, so one that is cut short, or lies, is begun anew.</summary>
+    public static string ForHistoryDatabase() => string.Join(';',
+        "create_if_missing=true",
+        "wal_recovery_mode=kPointInTimeRecovery",
+        "max_background_jobs=2",
+        "bytes_per_sync=1048576",
+        "max_open_files=-1", // The way in which old files go asks for it; there are some 70 of them.
+        "keep_log_file_num=2",
+        "max_log_file_size=1048576",
+        "stats_dump_period_sec=0",
+        "stats_persist_period_sec=0");
+
+    /// <summary>Events: written once, hardly ever read. The oldest file goes when all are larger than they may be, or when it is too old.</summary>
+    /// <param name="sizeMax">Octets of all files.</param>
+    /// <param name="keep">Age of a file at which it goes.</param>
+    public static string ForHistory(long sizeMax, TimeSpan keep) => string.Join(';',
+        "write_buffer_size=" + Text(Math.Clamp(sizeMax / 16, 1 << 20, 16 << 20)),
+        "max_write_buffer_number=2",
+        "compression=kLZ4Compression",
+        "compaction_style=kCompactionStyleFIFO",
+        "compaction_options_fifo={max_table_files_size=" + Text(sizeMax) + ";allow_compaction=false}",
+        "ttl=" + Text((long)keep.TotalSeconds),
+        Table(1 << 20));
+
     private static string Table(long cacheBytes) =>
         "block_based_table_factory={block_cache=" + Text(cacheBytes)
         + ";filter_policy=bloomfilter:10:false;cache_index_and_filter_blocks=true;format_version=6}";

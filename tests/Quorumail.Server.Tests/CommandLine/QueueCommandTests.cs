@@ -50,6 +50,20 @@ public sealed class QueueCommandTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_became_of_a_message_is_told_when_it_has_left_the_queue()
+    {
+        var id = await _server.EnqueueAsync("ann@a.example", "bob@b.example");
+        await _server.AttemptAsync(id, 0, RecipientOutcome.Bounced, "550 \u001b[2Jno");
+
+        var (code, output, error) = await RunAsync($"history {id}");
+        Assert.Equal((0, ""), (code, error));
+        Assert.Matches(
+            $"^{id} from <ann@a.example>, received [^\n]+\n[^\n]+ attempt 1 by node1\n    <bob@b.example> bounced by mx.example[^\n]+: 4.2.0 550 \\?\\[2Jno[^\n]*\nIt has left the queue.\n$",
+            output);
+        Assert.Equal(3, (await RunAsync("history 0000000000000000")).Code);
+    }
+
+    [Fact]
     public async Task Messages_are_changed_by_id_and_by_conditions()
     {
         var first = await _server.EnqueueAsync("ann@a.example", "bob@b.example");

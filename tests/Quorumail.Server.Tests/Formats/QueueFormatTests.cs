@@ -2,6 +2,7 @@ using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Queue.Format;
+using Quorumail.Server.Queue.History;
 using Quorumail.Server.Tests.Queue;
 using Quorumail.Tests.Formats;
 
@@ -73,6 +74,17 @@ public sealed class QueueFormatTests
         Id, "ann@a.example", DsnReturn.Full, "env-1", [Recipient, new QueuedRecipient(Enqueue.Envelope.Recipients[1], RecipientState.Queued, 0, 0, 0, null, false)],
         123_456, BodyTraits.EightBit, Enqueue.BodyHash, Enqueue.Holders, "n1", 4, 1_600_000_000_000, "tenant");
 
+    private static readonly HistoryEvent HistoryEvent = new(Id, 7, 2, 1_700_000_000_000, HistoryEventKind.Attempt)
+    {
+        Attempt = 3,
+        ReversePath = "ann@a.example",
+        Size = 123_456,
+        Node = "n1",
+        IsOver = true,
+        Reason = "spam",
+        Results = [new HistoryResult("bob@b.example", RecipientOutcome.Deferred, "450 later", "4.2.0", "mx.example[192.0.2.1]:25", 1_700_000_060_000)],
+    };
+
     [Fact]
     public void Commands_in_the_log_are_read_and_written_as_ever()
     {
@@ -141,6 +153,7 @@ public sealed class QueueFormatTests
             "suspension", new Suspension(SuspensionScope.Sender, "ann@a.example", "asked", 1_600_000_000_000, 1_700_000_000_000),
             QueueEncoding.Encode, bytes => QueueEncoding.DecodeSuspension(bytes));
         file.Holds("removal", new Removal(6, Id, "ann@a.example", 3, 1, 1_700_000_000_000, "spam"), QueueEncoding.Encode, bytes => QueueEncoding.DecodeRemoval(bytes));
+        file.Holds("history-event", HistoryEvent, HistoryEncoding.Encode, bytes => HistoryEncoding.Decode(bytes, Id, 7, 2));
         file.Holds("end", (Index: 9L, Records: 8L), end => QueueEncoding.EncodeEnd(end.Index, end.Records), bytes => QueueEncoding.DecodeEnd(bytes));
         file.Close();
     }

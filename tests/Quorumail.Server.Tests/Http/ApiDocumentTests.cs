@@ -79,6 +79,7 @@ public sealed class ApiDocumentTests : IAsyncLifetime
                 ("GET /api/queue", "/api/queue?limit=0", 400),
                 ("DELETE /api/queue", "/api/queue", 400),
                 ("GET /api/queue/{id}", "/api/queue/0000000000000000", 404),
+                ("GET /api/queue/{id}/history", "/api/queue/0000000000000000/history", 404),
                 ("POST /api/queue/{id}/hold", "/api/queue/0000000000000000/hold", 404),
                 ("POST /api/queue/hold", "/api/queue/hold?sendr=a", 400),
                 ("POST /api/queue/suspend", "/api/queue/suspend", 400),
@@ -169,6 +170,7 @@ public sealed class ApiDocumentTests : IAsyncLifetime
 
         yield return ("GET /api/queue/suspects", "/api/queue/suspects?limit=1");
         yield return ("GET /api/queue/{id}", $"/api/queue/{_id}");
+        yield return ("GET /api/queue/{id}/history", $"/api/queue/{_id}/history");
         foreach (var action in (string[])["hold", "release", "requeue", "retry"])
         {
             yield return ("POST /api/queue/" + action, $"/api/queue/{action}?all=true");
