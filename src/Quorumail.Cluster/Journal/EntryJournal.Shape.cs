@@ -33,168 +33,162 @@ public sealed partial class EntryJournal
     /// <exception cref="JournalException">The files contradict the state.</exception>
     public void Begin(long stateIndex)
     {
-        JournalMark mark = SettleInstallation(_directory, stateIndex);
+        JournalMark before = JournalMark.Read(Path.Combine(_directory, MarkName)) ?? default;
+        bool isInstalled = Installing is { } installed && stateIndex >= installed.StateIndex && installed.Index >= before.Index;
+        JournalMark mark = isInstalled ? Installing!.Value with { LocalPosition = before.LocalPosition } : before;
         CheckAgainst(mark, stateIndex);
-        lock (_files)
+        if (mark.LocalPosition > _position)
         {
-            if (mark.LocalPosition > _position)
+            mark = mark with { LocalPosition = _position }; // A crash took what was written and not synced: its positions will be used again.
+        }
+
+        ChangeFiles(() =>
+        {
+            if (mark != before)
             {
-                // A crash took what was written and not synced: its positions will be used again.
-                mark = mark with { LocalPosition = _position };
                 mark.Write(Path.Combine(_directory, MarkName));
             }
 
-            int obsolete = _segments.Count > 0 && _segments[^1].LastIndex < mark.Index
-                ? _segments.Count // A snapshot was installed, and a crash kept what it replaced from being deleted.
-                : Math.Min(_segments.Count - 1, _segments.FindIndex(s => s.LastIndex > mark.Index || s == _segments[^1]));
-            List<JournalSegment> forgotten = TakeFirst(Math.Max(obsolete, 0));
-            if (forgotten.Exists(s => s.HasLocal))
-            {
-                _local?.MakeDurable();
-            }
-
-            forgotten.Reverse();
-            forgotten.ForEach(s => s.Delete());
-            Fsync.Directory(_directory);
-            lock (_gate)
-            {
-                _mark = mark;
-                _lastTerm = Math.Max(_lastTerm, mark.Term);
-                _lastIndex = _segments.Count == 0 ? mark.Index : _segments[^1].LastIndex;
-                _durableIndex = _lastIndex;
-            }
-        }
+            SetEnds(mark, isInstalled);
+        });
     }
 
     /// <summary>Forgets everything up to a mark; the state must hold it durably. Whole files only are given up.</summary>
     /// <param name="mark">Of the last entry that is not needed any more.</param>
     /// <param name="position">Local records up to it are not needed any more either.</param>
-    internal void Forget(JournalMark mark, long position)
+    internal void Forget(JournalMark mark, long position) => ChangeFiles(() =>
     {
-        lock (_files)
+        // Positions beyond a cut have been given to other records since.
+        position = Math.Min(position, _cutPosition);
+        if (mark.Index < _mark.Index || (mark.Index == _mark.Index && position <= _mark.LocalPosition))
         {
-            if (mark.Index < _mark.Index || (mark.Index == _mark.Index && position <= _mark.LocalPosition))
-            {
-                return;
-            }
-
-            mark = mark with { LocalPosition = position };
-            mark.Write(Path.Combine(_directory, MarkName));
-            int count = 0;
-            while (count < _segments.Count - 1 && _segments[count].LastIndex <= mark.Index && _segments[count].LastPosition <= position)
-            {
-                count++;
-            }
-
-            lock (_gate)
-            {
-                _mark = mark;
-            }
-
-            foreach (JournalSegment segment in TakeFirst(count))
-            {
-                segment.Dispose();
-                _pool.Recycle(segment.Path);
-            }
+            return;
         }
-    }
+
+        // What a snapshot has made the state hold beyond the log is not less for what is forgotten.
+        mark = mark with { LocalPosition = position, StateIndex = Math.Max(mark.StateIndex, _mark.StateIndex) };
+        mark.Write(Path.Combine(_directory, MarkName));
+        int count = 0;
+        while (count < _segments.Count - 1 && _segments[count].LastIndex <= mark.Index && _segments[count].LastPosition <= position)
+        {
+            count++;
+        }
+
+        lock (_gate)
+        {
+            _mark = mark;
+        }
+
+        foreach (JournalSegment segment in TakeFirst(count))
+        {
+            segment.Dispose();
+            _pool.Recycle(segment.Path);
+        }
+    });
 
     /// <summary>Cuts off everything after an index, durably, because another leader's entries take its place.</summary>
-    internal void TruncateAfter(long index)
+    internal void TruncateAfter(long index) => ChangeFiles(() =>
     {
-        lock (_files)
+        if (index >= _lastIndex)
         {
-            if (_segments.Exists(s => s.LastIndex > index && s.HasLocal))
+            return;
+        }
+
+        if (_segments.Exists(s => s.ReachesBeyond(index) && s.HasLocal))
+        {
+            _local?.MakeDurable(); // What has been written; what has not stays in memory, and is written after the cut.
+        }
+
+        ForgetPositionsAfter(index);
+        List<JournalSegment> cut = [];
+        JournalSegment? shortened = null;
+        lock (_gate)
+        {
+            _toWrite.RemoveAll(r => r.Index > index && r.Local is null);
+            for (int i = 0; i < _toWrite.Count; i++)
             {
-                _local?.MakeDurable(); // What has been written; what has not stays in memory, and is written after the cut.
+                _toWrite[i] = _toWrite[i] with { Index = Math.Min(_toWrite[i].Index, index) };
             }
 
-            ForgetPositionsAfter(index);
-            List<JournalSegment> cut = [];
-            lock (_gate)
+            _lastTerm = TermOfLast(index);
+            while (_segments.Count > 0 && _segments[^1].FirstIndex > index)
             {
-                if (index >= _lastIndex)
-                {
-                    return;
-                }
-
-                _toWrite.RemoveAll(r => r.Index > index && r.Local is null);
-                for (int i = 0; i < _toWrite.Count; i++)
-                {
-                    _toWrite[i] = _toWrite[i] with { Index = Math.Min(_toWrite[i].Index, index) };
-                }
-
-                while (_segments.Count > 0 && _segments[^1].FirstIndex > index)
-                {
-                    cut.Add(_segments[^1]);
-                    _segments.RemoveAt(_segments.Count - 1);
-                }
+                cut.Add(_segments[^1]);
+                _segments.RemoveAt(_segments.Count - 1);
             }
 
-            // Later files first, so that no crash leaves a gap.
-            cut.ForEach(s => s.Delete());
-            Fsync.Directory(_directory);
             if (_segments.Count > 0 && _segments[^1].LastIndex > index)
             {
-                _segments[^1].TruncateAfter(index);
+                shortened = _segments[^1];
+                shortened.TruncateAfter(index);
             }
 
-            lock (_gate)
+            foreach (long dropped in _memory.Keys.Where(i => i > index).ToArray())
             {
-                foreach (long dropped in _memory.Keys.Where(i => i > index).ToArray())
-                {
-                    _memory.Remove(dropped);
-                }
-
-                Volatile.Write(ref _lastIndex, index);
-                Volatile.Write(ref _durableIndex, Math.Min(_durableIndex, index));
-                _position = _segments.Count == 0 ? _mark.LocalPosition : _segments[^1].LastPosition;
-                _durablePosition = _position;
-                _lastTerm = TermOfLast(index);
+                Drop(dropped);
             }
+
+            Volatile.Write(ref _lastIndex, index);
+            Volatile.Write(ref _durableIndex, Math.Min(_durableIndex, index));
+            _position = _segments.Count == 0 ? _mark.LocalPosition : _segments[^1].LastPosition;
+            _durablePosition = _position;
+            _cutPosition = Math.Min(_cutPosition, _position);
         }
-    }
+
+        // Later files first, so that no crash leaves a gap.
+        cut.ForEach(s => s.Delete());
+        Fsync.Directory(_directory);
+        shortened?.Erase();
+    });
 
     /// <summary>Of a snapshot whose installation was begun and not ended; nothing if there is none.</summary>
     internal JournalMark? Installing => JournalMark.Read(Path.Combine(_directory, InstallingName));
 
     /// <summary>Announces, durably, that the state is about to be replaced by a snapshot up to a mark.</summary>
-    internal void PrepareRestart(JournalMark mark) => mark.Write(Path.Combine(_directory, InstallingName));
+    internal void PrepareRestart(JournalMark mark) => ChangeFiles(() => mark.Write(Path.Combine(_directory, InstallingName)));
 
     /// <summary>Drops every entry: the state has been replaced by a snapshot up to a mark.</summary>
-    internal void Restart(JournalMark mark)
+    internal void Restart(JournalMark mark) => ChangeFiles(() =>
     {
-        lock (_files)
+        if (_segments.Exists(s => s.HasLocal))
         {
-            if (_segments.Exists(s => s.HasLocal))
+            _local?.MakeDurable();
+        }
+
+        List<JournalSegment> dropped;
+        mark = mark with { LocalPosition = _position };
+        mark.Write(Path.Combine(_directory, MarkName));
+        lock (_gate)
+        {
+            dropped = [.. _segments];
+            _segments.Clear();
+            _toWrite.RemoveAll(r => r.Local is null);
+            for (int i = 0; i < _toWrite.Count; i++)
             {
-                _local?.MakeDurable();
+                _toWrite[i] = _toWrite[i] with { Index = mark.Index };
             }
 
-            List<JournalSegment> dropped;
-            mark = mark with { LocalPosition = _position };
-            mark.Write(Path.Combine(_directory, MarkName));
-            lock (_gate)
-            {
-                dropped = [.. _segments];
-                _segments.Clear();
-                _toWrite.RemoveAll(r => r.Local is null);
-                for (int i = 0; i < _toWrite.Count; i++)
-                {
-                    _toWrite[i] = _toWrite[i] with { Index = mark.Index };
-                }
+            _memory.Clear();
+            _memoryBytes = 0;
+            _mark = mark;
+            _lastTerm = mark.Term;
+            Volatile.Write(ref _lastIndex, mark.Index);
+            Volatile.Write(ref _durableIndex, mark.Index);
+        }
 
-                _memory.Clear();
-                _mark = mark;
-                _lastTerm = mark.Term;
-                Volatile.Write(ref _lastIndex, mark.Index);
-                Volatile.Write(ref _durableIndex, mark.Index);
-            }
+        dropped.Reverse();
+        dropped.ForEach(s => s.Delete());
+        File.Delete(Path.Combine(_directory, InstallingName));
+        Fsync.Directory(_directory);
+    });
 
-            dropped.Reverse();
-            dropped.ForEach(s => s.Delete());
-            File.Delete(Path.Combine(_directory, InstallingName));
-            Fsync.Directory(_directory);
+    /// <summary>Position of the last record written; a later <see cref="Forget"/> up to it leaves alone what a cut has put in its place meanwhile.</summary>
+    internal long BeginForgetting()
+    {
+        lock (_gate)
+        {
+            _cutPosition = long.MaxValue;
+            return _position;
         }
     }
 
@@ -227,6 +221,9 @@ public sealed partial class EntryJournal
             long localPosition = JournalMark.Read(Path.Combine(directory, MarkName))?.LocalPosition ?? 0;
             long lastTerm = Recover(segments, local, localPosition, directory);
             long position = segments.Count == 0 ? localPosition : segments[^1].LastPosition;
+
+            // A process that was killed may have left in memory what it wrote last. From here on it counts as durable.
+            segments.LastOrDefault()?.Sync();
             return new EntryJournal(directory, segmentSize, segments, lastTerm, position, local, owner);
         }
         catch
@@ -236,24 +233,29 @@ public sealed partial class EntryJournal
         }
     }
 
-    private static JournalMark SettleInstallation(string directory, long stateIndex)
+    // Drops what stands before the mark. If the mark is a snapshot's, nothing that the log held belongs to what follows it.
+    private void SetEnds(JournalMark mark, bool isInstalled)
     {
-        string markPath = Path.Combine(directory, MarkName);
-        string installingPath = Path.Combine(directory, InstallingName);
-        JournalMark mark = JournalMark.Read(markPath) ?? default;
-        if (JournalMark.Read(installingPath) is { } installing)
+        int obsolete = isInstalled || (_segments.Count > 0 && _segments[^1].LastIndex < mark.Index)
+            ? _segments.Count
+            : Math.Min(_segments.Count - 1, _segments.FindIndex(s => s.LastIndex > mark.Index || s == _segments[^1]));
+        List<JournalSegment> forgotten = TakeFirst(Math.Max(obsolete, 0));
+        if (forgotten.Exists(s => s.HasLocal))
         {
-            if (stateIndex >= installing.StateIndex && installing.Index > mark.Index)
-            {
-                mark = installing with { LocalPosition = mark.LocalPosition };
-                mark.Write(markPath);
-            }
-
-            File.Delete(installingPath);
-            Fsync.Directory(directory);
+            _local?.MakeDurable();
         }
 
-        return mark;
+        forgotten.Reverse();
+        forgotten.ForEach(s => s.Delete());
+        File.Delete(Path.Combine(_directory, InstallingName)); // Last: until then a start would do this again.
+        Fsync.Directory(_directory);
+        lock (_gate)
+        {
+            _mark = mark;
+            _lastTerm = _segments.Count == 0 ? mark.Term : Math.Max(_lastTerm, mark.Term);
+            _lastIndex = _segments.Count == 0 ? mark.Index : _segments[^1].LastIndex;
+            _durableIndex = _lastIndex;
+        }
     }
 
     private static long Recover(List<JournalSegment> segments, ILocalRecords? local, long localPosition, string directory)
@@ -299,7 +301,7 @@ public sealed partial class EntryJournal
     // Positions that are cut off will be used again, by records that must not be left out when the journal is opened.
     private void ForgetPositionsAfter(long index)
     {
-        long position = _segments.Find(s => s.LastIndex > index)?.PositionBefore(index + 1) ?? _position;
+        long position = _segments.Find(s => s.ReachesBeyond(index))?.LastPositionWithout(index) ?? _position;
         if (_mark.LocalPosition > position)
         {
             JournalMark mark = _mark with { LocalPosition = position };
@@ -307,6 +309,28 @@ public sealed partial class EntryJournal
             lock (_gate)
             {
                 _mark = mark;
+            }
+        }
+    }
+
+    // After a change that came to half of its end nothing may be written to these files any more.
+    private void ChangeFiles(Action change)
+    {
+        lock (_files)
+        {
+            lock (_gate)
+            {
+                ThrowIfFailed();
+            }
+
+            try
+            {
+                change();
+            }
+            catch (Exception failure)
+            {
+                Fail(failure, []); // Before anybody else gets at the files.
+                throw;
             }
         }
     }

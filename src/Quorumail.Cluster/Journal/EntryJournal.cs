@@ -37,6 +37,8 @@ public sealed partial class EntryJournal : IDisposable
     private long _durableIndex;
     private long _position;
     private long _durablePosition;
+    private long _cutPosition = long.MaxValue; // The lowest that a cut has left since forgetting was begun.
+    private long _memoryBytes;
     private long _written;
     private long _syncs;
     private bool _isSyncDue; // Of the last segment: a segment is synced before another begins.
@@ -97,6 +99,21 @@ public sealed partial class EntryJournal : IDisposable
     /// <summary>Completes when the disk has failed; no entry becomes durable after that.</summary>
     public Task<Exception> Failed => _failed.Task;
 
+    /// <summary>Bytes of the entries that are in memory because they are not durable or not applied yet.</summary>
+    internal long MemoryBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _memoryBytes;
+            }
+        }
+    }
+
+    /// <summary>Above so many of them, entries that are durable and wait to be applied are read from the disk when their turn comes.</summary>
+    internal long MaxMemoryBytes { get; set; } = 64 << 20;
+
     /// <summary>Whether the caller runs on the journal's own thread.</summary>
     internal bool IsOnWriter => Thread.CurrentThread == _writer;
 
@@ -137,6 +154,7 @@ public sealed partial class EntryJournal : IDisposable
             payload.CopyTo(buffer.AsSpan(JournalRecord.HeaderSize));
             MemoryEntry entry = new(index, term, kind, buffer, payload.Length, context);
             _memory.Add(index, entry);
+            _memoryBytes += buffer.Length;
             Gather(new PendingRecord(index, term, kind, buffer, payload.Length, null));
             _lastTerm = term;
             Volatile.Write(ref _lastIndex, index);
@@ -186,6 +204,15 @@ public sealed partial class EntryJournal : IDisposable
             TaskCompletionSource waiter = new(continueHere ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
             _waiters.Add((index, waiter));
             return waiter.Task;
+        }
+    }
+
+    /// <summary>Whether the disk holds the entry of this index and term.</summary>
+    internal bool IsDurable(long index, long term)
+    {
+        lock (_gate)
+        {
+            return index >= _mark.Index && index <= _durableIndex && TermOf(index) == term;
         }
     }
 
@@ -266,7 +293,7 @@ public sealed partial class EntryJournal : IDisposable
     {
         lock (_gate)
         {
-            if (index <= _durableIndex && _memory.Remove(index, out MemoryEntry? entry))
+            if (index <= _durableIndex && Drop(index) is { } entry)
             {
                 ArrayPool<byte>.Shared.Return(entry.Buffer);
             }
@@ -390,7 +417,7 @@ public sealed partial class EntryJournal : IDisposable
         IOException reported = new($"The journal has failed: {failure.Message}", failure);
         lock (_gate)
         {
-            _failure = failure;
+            _failure ??= failure;
             batch.AddRange(_toWrite);
             _toWrite.Clear();
         }
@@ -441,7 +468,7 @@ public sealed partial class EntryJournal : IDisposable
         }
 
         WriteRecords(segment, records, start, needsSync);
-        Published(position, batch[^1].Index, needsSync);
+        Published(position, batch, needsSync);
         if (segment!.End > _segmentSize / 2)
         {
             _pool.Prepare();
@@ -481,18 +508,40 @@ public sealed partial class EntryJournal : IDisposable
         }
     }
 
-    private void Published(long position, long index, bool isDurable)
+    private void Published(long position, List<PendingRecord> batch, bool isDurable)
     {
         lock (_gate)
         {
             Volatile.Write(ref _position, position);
-            if (isDurable)
+            if (!isDurable)
             {
-                _syncs++;
-                _durablePosition = position;
-                Volatile.Write(ref _durableIndex, index);
+                return;
+            }
+
+            _syncs++;
+            _durablePosition = position;
+            Volatile.Write(ref _durableIndex, batch[^1].Index);
+
+            // The latest ones, whose turn is last; but never what somebody waits for, which is bounded elsewhere.
+            for (int i = batch.Count - 1; i >= 0 && _memoryBytes > MaxMemoryBytes; i--)
+            {
+                if (batch[i].Local is null && _memory.TryGetValue(batch[i].Index, out MemoryEntry? entry) && entry.Context is null)
+                {
+                    Drop(entry.Index);
+                }
             }
         }
+    }
+
+    // Its buffer may still be read by whom it was given to.
+    private MemoryEntry? Drop(long index)
+    {
+        if (_memory.Remove(index, out MemoryEntry? entry))
+        {
+            _memoryBytes -= entry.Buffer.Length;
+        }
+
+        return entry;
     }
 
     private void CompleteWaiters()

@@ -186,8 +186,14 @@ internal sealed class JournalSegment : IDisposable
 
     public long TermOf(long index) => _places[(int)(index - FirstIndex)].Term;
 
-    /// <summary>Position of the record before an entry, or before all if the entry is earlier.</summary>
-    public long PositionBefore(long index) => index < FirstIndex ? FirstPosition - 1 : _places[(int)(index - FirstIndex)].Position - 1;
+    /// <summary>Whether entries after an index, or records that came after it, stand here.</summary>
+    public bool ReachesBeyond(long index) => Math.Max(FirstIndex, LastIndex) > index;
+
+    /// <summary>Position of the last record that is left when everything after an entry is cut; if that is the whole segment, of the one before it.</summary>
+    public long LastPositionWithout(long index) =>
+        FirstIndex > index ? FirstPosition - 1
+        : LastIndex > index ? _places[(int)(index + 1 - FirstIndex)].Position - 1
+        : LastPosition;
 
     public int LengthOf(long index) => _places[(int)(index - FirstIndex)].Length;
 
@@ -202,7 +208,7 @@ internal sealed class JournalSegment : IDisposable
             : throw new JournalException($"{Path}: entry {index} is damaged.");
     }
 
-    /// <summary>Erases everything after an entry, durably.</summary>
+    /// <summary>Knows nothing any more of what comes after an entry; the file holds it until <see cref="Erase"/>.</summary>
     public void TruncateAfter(long index)
     {
         int count = (int)(index - FirstIndex + 1);
@@ -210,7 +216,16 @@ internal sealed class JournalSegment : IDisposable
         LastPosition = _places[count].Position - 1;
         _places.RemoveRange(count, _places.Count - count);
         _configurations.RemoveAll(i => i > index);
-        Erase();
+    }
+
+    /// <summary>Erases everything after <see cref="End"/>, durably: it must never be read again, for a later record could end where an old one begins.</summary>
+    public void Erase()
+    {
+        long size = RandomAccess.GetLength(_file);
+        RandomAccess.SetLength(_file, End);
+        Fsync.File(_file);
+        RandomAccess.SetLength(_file, Math.Max(size, End));
+        Fsync.File(_file);
     }
 
     public void Delete()
@@ -279,16 +294,6 @@ internal sealed class JournalSegment : IDisposable
         {
             Erase();
         }
-    }
-
-    // What is cut off must never be read again: a later record could end where an old one begins.
-    private void Erase()
-    {
-        long size = RandomAccess.GetLength(_file);
-        RandomAccess.SetLength(_file, End);
-        Fsync.File(_file);
-        RandomAccess.SetLength(_file, Math.Max(size, End));
-        Fsync.File(_file);
     }
 
     private void ReadFully(Span<byte> destination, long offset)

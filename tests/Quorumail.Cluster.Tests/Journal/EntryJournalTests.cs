@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using CsCheck;
 using Quorumail.Cluster.Journal;
@@ -177,6 +178,39 @@ public sealed class EntryJournalTests : IDisposable
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Nothing_of_the_old_log_follows_a_snapshot_whose_installation_was_interrupted(bool isMarked)
+    {
+        Notes notes = new();
+        JournalMark mark = new(10, 3, 9, 15);
+        using (EntryJournal journal = Open())
+        {
+            await AppendAsync(journal, 5, 20); // Of a leader that is gone; of another leader's entries the snapshot stands for the first 10.
+            await NoteAsync(journal, 1);
+            journal.PrepareRestart(mark);
+        }
+
+        if (isMarked)
+        {
+            mark.Write(_directory["mark"]); // As far as that it came before the crash.
+        }
+
+        using (EntryJournal again = Open(stateIndex: 15, notes))
+        {
+            Assert.Equal(10, again.LastIndex);
+            Assert.Equal(3, again.TermOf(10));
+            Assert.Equal(1, notes.Calls);
+            Assert.Equal(11, again.Append(4, RecordKind.Commands, Payload(11)));
+            await again.WaitDurableAsync(11);
+        }
+
+        using EntryJournal third = Open(stateIndex: 15);
+        Assert.Equal(11, third.LastIndex);
+        Assert.Equal(4, third.TermOf(11));
+    }
+
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public async Task An_interrupted_installation_of_a_snapshot_is_settled_by_what_the_state_holds(bool loaded)
@@ -225,6 +259,55 @@ public sealed class EntryJournalTests : IDisposable
         Assert.ThrowsAny<IOException>(() => { journal.Append(1, RecordKind.Commands, large); });
         journal.Dispose();
         Directory.CreateDirectory(_directory.Path);
+    }
+
+    [Fact]
+    public async Task A_tail_that_can_not_be_cut_fails_the_journal()
+    {
+        EntryJournal journal = Open();
+        await AppendAsync(journal, 1, 400);
+        Directory.Delete(_directory.Path, recursive: true);
+
+        Assert.ThrowsAny<IOException>(() => journal.TruncateAfter(50));
+
+        Assert.NotNull(await journal.Failed.WaitAsync(Token));
+        Assert.ThrowsAny<IOException>(() => { journal.Append(2, RecordKind.Commands, Payload(51)); });
+        Assert.ThrowsAny<IOException>(() => journal.TruncateAfter(40));
+        journal.Dispose();
+        Directory.CreateDirectory(_directory.Path);
+    }
+
+    [Fact]
+    public async Task What_an_earlier_life_has_written_last_is_synced_before_it_counts_as_durable()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/strace"), "strace, which sees what is synced, is not installed.");
+        using (EntryJournal journal = Open())
+        {
+            await AppendAsync(journal, 1, 400);
+        }
+
+        string trace = _directory["trace"];
+        ProcessStartInfo start = new("/usr/bin/strace", ["-f", "-y", "-o", trace, "-e", "trace=fdatasync", Environment.ProcessPath!, "open-journal", _directory.Path]);
+        using Process process = Process.Start(start)!;
+        await process.WaitForExitAsync(Token);
+
+        Assert.Equal(0, process.ExitCode);
+        Assert.Contains(await File.ReadAllLinesAsync(trace, Token), line => line.Contains("fdatasync(", StringComparison.Ordinal) && line.Contains(LastSegment(), StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Whether_an_entry_is_durable_is_known_whatever_is_cut_or_forgotten()
+    {
+        using EntryJournal journal = Open();
+        await AppendAsync(journal, 1, 200);
+        Assert.True(journal.IsDurable(150, 1));
+        Assert.False(journal.IsDurable(150, 2));
+        journal.TruncateAfter(100);
+        Assert.False(journal.IsDurable(150, 1));
+        journal.Restart(new JournalMark(300, 2, 1, 300));
+        Assert.False(journal.IsDurable(150, 1));
+        Assert.True(journal.IsDurable(300, 2));
+        Assert.False(journal.IsDurable(301, 2));
     }
 
     [Fact]
@@ -370,6 +453,70 @@ public sealed class EntryJournalTests : IDisposable
     }
 
     [Fact]
+    public async Task What_takes_the_place_of_a_cut_tail_is_not_forgotten_by_what_was_decided_before()
+    {
+        Notes notes = new();
+        using (EntryJournal journal = Open(local: notes))
+        {
+            await AppendAsync(journal, 1, 60);
+            long position = journal.BeginForgetting();
+            journal.TruncateAfter(20);
+            await NoteAsync(journal, 1);
+            journal.Forget(new JournalMark(1, 1, 1, 1), position);
+        }
+
+        using (EntryJournal again = Open(stateIndex: 20, notes))
+        {
+            Assert.Equal([Payload(1)], notes.Found);
+
+            // The next time it may go.
+            again.Forget(new JournalMark(2, 1, 1, 2), again.BeginForgetting());
+        }
+
+        notes.Found.Clear();
+        using EntryJournal third = Open(stateIndex: 20, notes);
+        Assert.Empty(notes.Found);
+    }
+
+    [Fact]
+    public async Task Cutting_a_tail_loses_no_local_record_of_a_file_without_entries()
+    {
+        Notes notes = new();
+        using EntryJournal journal = Open(local: notes);
+        await AppendAsync(journal, 1, 20);
+        await HalfFileAsync(journal);
+        await HalfFileAsync(journal);
+        await HalfFileAsync(journal);
+        await AppendAsync(journal, 1, 21, from: 21);
+        Assert.Equal(3, Segments().Length);
+
+        journal.TruncateAfter(20);
+
+        Assert.Single(Segments());
+        Assert.Equal(1, notes.Calls);
+    }
+
+    [Fact]
+    public async Task Positions_of_a_file_that_is_cut_as_a_whole_are_used_again_without_loss()
+    {
+        Notes notes = new();
+        using (EntryJournal journal = Open(local: notes))
+        {
+            await AppendAsync(journal, 1, 20);
+            await HalfFileAsync(journal);
+            await HalfFileAsync(journal);
+            journal.Forget(new JournalMark(1, 1, 1, 1), journal.BeginForgetting());
+            await AppendAsync(journal, 1, 21, from: 21);
+            Assert.Equal(2, Segments().Length);
+            journal.TruncateAfter(20);
+            await NoteAsync(journal, 1);
+        }
+
+        using EntryJournal again = Open(stateIndex: 20, notes);
+        Assert.Equal([Payload(1)], notes.Found);
+    }
+
+    [Fact]
     public async Task What_an_earlier_use_of_a_file_has_left_is_never_read()
     {
         for (int round = 0; round < 3; round++)
@@ -432,6 +579,14 @@ public sealed class EntryJournalTests : IDisposable
     private static async Task NoteAsync(EntryJournal journal, int number)
     {
         Note note = new(Payload(number));
+        journal.Append(note);
+        Assert.Null(await note.Outcome);
+    }
+
+    // Two of them are a whole file.
+    private static async Task HalfFileAsync(EntryJournal journal)
+    {
+        Note note = new(new byte[((SegmentSize - JournalSegment.HeaderSize) / 2) - JournalRecord.HeaderSize]);
         journal.Append(note);
         Assert.Null(await note.Outcome);
     }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
+using Quorumail.Cluster.Journal;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Raft;
 
@@ -31,6 +32,15 @@ internal static class KilledProposer
             }
         }, CancellationToken.None)));
         return 1;
+    }
+
+    /// <summary>Opens a journal that an earlier process has left, and returns when what it holds counts as durable.</summary>
+    public static async Task<int> OpenJournalAsync(string directory)
+    {
+        using EntryJournal journal = EntryJournal.Open(directory, 64 << 10);
+        journal.Begin(0);
+        await journal.WaitDurableAsync(journal.LastIndex);
+        return 0;
     }
 
     public static ClusterNode Create(string directory, FileState state) => new(
