@@ -24,6 +24,12 @@ internal sealed class MemoryState : IReplicatedState
     /// <summary>Called when the contents of a snapshot are settled, before they are written.</summary>
     public Func<Task>? Saving { get; set; }
 
+    /// <summary>Called before a snapshot replaces what is here.</summary>
+    public Func<Task>? Loading { get; set; }
+
+    /// <summary>Called before an entry is applied.</summary>
+    public Action? Applying { get; init; }
+
     /// <summary>What commands of an entry are answered; null: themselves.</summary>
     public Func<long, byte[]?>? Answer { get; init; }
 
@@ -65,6 +71,7 @@ internal sealed class MemoryState : IReplicatedState
     public void Apply(long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers)
     {
         using Exclusive exclusive = new(this);
+        Applying?.Invoke();
         Assert.True(index > _appliedIndex, $"entry {index} after {_appliedIndex}");
         Assert.True(stamp >= LastStamp, $"stamp {stamp} after {LastStamp}");
         LastStamp = stamp;
@@ -148,6 +155,7 @@ internal sealed class MemoryState : IReplicatedState
     public async ValueTask LoadSnapshotAsync(Stream source, long index, CancellationToken token)
     {
         using Exclusive exclusive = new(this);
+        await (Loading?.Invoke() ?? Task.CompletedTask);
         List<(long Index, byte[] Command)> loaded = [];
         byte[] header = new byte[12];
         while (await source.ReadAtLeastAsync(header, header.Length, throwOnEndOfStream: false, token) == header.Length)

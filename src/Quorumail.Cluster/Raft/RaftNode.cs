@@ -37,7 +37,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         Time = time;
         _trail = trail;
         _membership = membership;
-        _logger = new EngineLog(logger, time);
+        _logger = new EngineLog(logger, time, trail.Fail);
         AuditTrail = trail;
     }
 
@@ -182,8 +182,16 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
             return (preVote.Term, preVote.Value == PreVoteResult.Accepted && Candidacies.TrySupport(candidate.Host, lastTerm, lastIndex));
         }
 
-        Result<bool> vote = await VoteAsync(sender, term, lastIndex, lastTerm, 0, token);
-        return (vote.Term, vote.Value);
+        try
+        {
+            Result<bool> vote = await VoteAsync(sender, term, lastIndex, lastTerm, 0, token);
+            return (vote.Term, vote.Value);
+        }
+        catch (IOException broken)
+        {
+            DiskFailed(broken);
+            throw;
+        }
     }
 
     /// <summary>A leader sends entries, or a heartbeat. Gives the answer's frame.</summary>
@@ -197,8 +205,17 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
         JournalMark mark = _trail.Mark;
         AppendFrame known = frame.After(mark.Index, mark.Term);
-        Result<ReplicationStatus> result = await AppendEntriesAsync(
-            ClusterMemberId.FromEndPoint(leader), known.Term, known, known.PreviousIndex, known.PreviousTerm, known.CommitIndex, 0, token);
+        Result<ReplicationStatus> result;
+        try
+        {
+            result = await AppendEntriesAsync(
+                ClusterMemberId.FromEndPoint(leader), known.Term, known, known.PreviousIndex, known.PreviousTerm, known.CommitIndex, 0, token);
+        }
+        catch (IOException broken)
+        {
+            DiskFailed(broken);
+            throw;
+        }
 
         if (result.Term <= frame.Term)
         {
@@ -215,20 +232,23 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     /// <summary>Installs a snapshot that has been received whole.</summary>
     public async Task<Result<HeartbeatResult>> InstallAsync(
-        DnsEndPoint leader, long term, StagedSnapshot snapshot, long index, MemberSet members, long version, CancellationToken token)
+        DnsEndPoint leader, long term, StagedSnapshot snapshot, long index, CancellationToken token)
     {
         Interlocked.Increment(ref _installing);
         try
         {
-            Result<HeartbeatResult> result = index <= _trail.CommitIndex
-                ? new Result<HeartbeatResult> { Term = AuditTrail.Term, Value = HeartbeatResult.Replicated }
-                : await InstallSnapshotAsync(ClusterMemberId.FromEndPoint(leader), term, snapshot, index, 0, token);
-            if (result.Value != HeartbeatResult.Rejected)
+            if (index > _trail.CommitIndex)
             {
-                await InstallConfigurationAsync(term, members, version, token);
+                return await InstallSnapshotAsync(ClusterMemberId.FromEndPoint(leader), term, snapshot, index, 0, token);
             }
 
-            return result;
+            await _membership.SaveConfigurationAsync(snapshot.Members, snapshot.MembersVersion, token);
+            return new Result<HeartbeatResult> { Term = AuditTrail.Term, Value = HeartbeatResult.Replicated };
+        }
+        catch (IOException broken)
+        {
+            DiskFailed(broken);
+            throw;
         }
         finally
         {
@@ -246,6 +266,15 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     /// <summary>Removes a member; false if it was none.</summary>
     public Task<bool> RemoveAsync(DnsEndPoint address, CancellationToken token) =>
         RemoveMemberAsync(ClusterMemberId.FromEndPoint(address), _membership, static member => member.EndPoint, token);
+
+    // The engine knows a term or a vote, and goes on by it, before it has written it: it must not go on if it could not.
+    private void DiskFailed(IOException problem)
+    {
+        if (!LifecycleToken.IsCancellationRequested)
+        {
+            _trail.Fail(problem);
+        }
+    }
 
     private async Task ReplicateAgainAsync(long term)
     {

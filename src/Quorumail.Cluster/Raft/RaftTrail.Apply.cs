@@ -145,7 +145,7 @@ internal sealed partial class RaftTrail
         _nextFlushIndex = index + _options.SnapshotEntries;
         _flushedBytes = _journal.Written;
         _stamps.Add((index, _applier.LastStamp));
-        _flushing = FlushAndForgetAsync(index, _journal.Position);
+        _flushing = FlushAndForgetAsync(index, _journal.BeginForgetting());
     }
 
     // Beside the applying: what the state flushes may take a while.
@@ -232,7 +232,11 @@ internal sealed partial class RaftTrail
 
     private async Task WatchJournalAsync() => Fail(await _journal.Failed);
 
-    private void Fail(Exception problem)
+    /// <summary>Whether this log has failed; it takes nothing any more.</summary>
+    public bool HasFailed => Volatile.Read(ref _failure) is not null;
+
+    /// <summary>Ends this log: what its disk holds is not known any more.</summary>
+    public void Fail(Exception problem)
     {
         lock (_gate)
         {
@@ -242,6 +246,14 @@ internal sealed partial class RaftTrail
 
         FailWaiters(problem);
         _failed(problem);
+    }
+
+    private void ThrowIfFailed()
+    {
+        if (Volatile.Read(ref _failure) is { } cause)
+        {
+            throw new IOException($"The log has failed: {cause.Message}", cause);
+        }
     }
 
     private void FailWaiters(Exception problem)

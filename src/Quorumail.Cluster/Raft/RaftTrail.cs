@@ -329,6 +329,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     {
         lock (_appending)
         {
+            ThrowIfFailed();
             return ((IPersistentState)this).Term == term
                 ? Append(term, kind, content, batch)
                 : throw new TermPassedException($"Term {term} is over.");
@@ -351,6 +352,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         ReadOnlyMemory<byte> content = await ContentAsync(entry, token);
         lock (_appending)
         {
+            ThrowIfFailed();
             ArgumentOutOfRangeException.ThrowIfGreaterThan(index, _journal.LastIndex + 1);
             if (index <= _journal.LastIndex)
             {
@@ -406,9 +408,10 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             throw new InvalidOperationException($"Entry {index} is committed already; a snapshot up to it is of no use.");
         }
 
+        ThrowIfFailed();
         if (snapshot is StagedSnapshot staged)
         {
-            await InstallAsync(staged.File, index, snapshot.Term, token);
+            await InstallAsync(staged.File, index, snapshot.Term, (staged.Members, staged.MembersVersion), token);
             return;
         }
 
@@ -416,23 +419,31 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         await using (file)
         {
             await snapshot.WriteToAsync(file, 64 << 10, token);
-            await InstallAsync(file, index, snapshot.Term, token);
+            await InstallAsync(file, index, snapshot.Term, null, token);
         }
 
         File.Delete(StagedSnapshot.PathIn(_options.VoteDirectory));
     }
 
-    private async Task InstallAsync(FileStream staged, long index, long term, CancellationToken token)
+    private async Task InstallAsync(FileStream staged, long index, long term, (MemberSet Set, long Version)? members, CancellationToken token)
     {
         await staged.FlushAsync(token);
         Disk.Fsync.File(staged.SafeFileHandle);
+        Disk.Fsync.Directory(Path.GetDirectoryName(Path.GetFullPath(staged.Name))!);
         (long stateIndex, long stamp, _) = await SnapshotFormat.CheckAsync(staged, token);
         JournalMark mark = new(index, term, stamp, Math.Max(index, stateIndex));
         await _applying.WaitAsync(token);
         try
         {
-            // If this is interrupted, the next start does it again from the staged file.
             await _flushing;
+
+            // No entry that is left brings the members, so they come first. They are committed: no earlier log is worse off with them.
+            if (members is var (set, version))
+            {
+                await ConfigurationStorage!.SaveConfigurationAsync(set, version, CancellationToken.None);
+            }
+
+            // If this is interrupted, the next start does it again from the staged file.
             _journal.PrepareRestart(mark);
             await _states.LoadSnapshotAsync(staged, CancellationToken.None);
             _journal.Restart(mark);
@@ -457,7 +468,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         lock (_gate)
         {
             (long index, long term) = _heardCommitted;
-            if (index <= _commitIndex || index > _journal.DurableIndex || _journal.TermOf(index) != term)
+            if (index <= _commitIndex || !_journal.IsDurable(index, term))
             {
                 return;
             }

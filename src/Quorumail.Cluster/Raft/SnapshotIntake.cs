@@ -24,7 +24,7 @@ internal sealed class SnapshotIntake(string path, RaftNode node) : IDisposable
         {
             switch (kind)
             {
-                case SnapshotFrame.Begin:
+                case SnapshotFrame.Begin when !node.Trail.HasFailed: // What is staged may be needed by the next start.
                     await DropAsync();
                     _file = StagedSnapshot.Create(path);
                     _id = id;
@@ -82,7 +82,7 @@ internal sealed class SnapshotIntake(string path, RaftNode node) : IDisposable
 
         // Once begun it is brought to its end: half an installation is none, and would be done again at the next start.
         Result<HeartbeatResult> result = await node.InstallAsync(
-            leader, term, new StagedSnapshot(file, entryTerm), index, members, version, CancellationToken.None);
+            leader, term, new StagedSnapshot(file, entryTerm, members, version), index, CancellationToken.None);
         await DropAsync();
         using FrameWriter answer = new();
         return answer.Byte((byte)FrameAnswer.Done).Long(result.Term).Byte((byte)result.Value).ToArray();

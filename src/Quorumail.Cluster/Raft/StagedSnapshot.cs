@@ -4,8 +4,11 @@ using DotNext.Net.Cluster.Consensus.Raft;
 
 namespace Quorumail.Cluster.Raft;
 
-/// <summary>A snapshot that has been received whole, in a file, before the engine hears of it: the engine lets nobody vote while it installs one.</summary>
-internal sealed class StagedSnapshot(FileStream file, long term) : IRaftLogEntry
+/// <summary>
+/// A snapshot that has been received whole, in a file, before the engine hears of it: the engine lets nobody vote while it
+/// installs one. With it the members that its leader went by, and the entry that set them.
+/// </summary>
+internal sealed class StagedSnapshot(FileStream file, long term, MemberSet members, long membersVersion) : IRaftLogEntry
 {
     public long Term => term;
 
@@ -15,6 +18,12 @@ internal sealed class StagedSnapshot(FileStream file, long term) : IRaftLogEntry
 
     /// <summary>The file.</summary>
     public FileStream File => file;
+
+    /// <summary>The members that come with it.</summary>
+    public MemberSet Members => members;
+
+    /// <summary>Index of the entry that set them.</summary>
+    public long MembersVersion => membersVersion;
 
     bool ILogEntry.IsSnapshot => true;
 

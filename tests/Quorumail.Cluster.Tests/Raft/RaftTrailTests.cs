@@ -266,6 +266,94 @@ public sealed class RaftTrailTests : IDisposable
         Assert.Equal(5, follower.State.Count);
     }
 
+    [Fact]
+    public async Task The_members_of_a_snapshot_survive_a_crash_during_its_installation()
+    {
+        MemberSet members = new([Self, new DnsEndPoint("node2", 2), new DnsEndPoint("node3", 3)]);
+        await using Node leader = await Node.OpenAsync(_directory["a"], snapshotEntries: 100);
+        await leader.AppendCommittedAsync(1, 250);
+        long index = leader.Journal.Mark.Index;
+        await using (Node follower = await Node.OpenAsync(_directory["b"]))
+        {
+            await follower.AppendCommittedAsync(1, 30);
+            follower.State.Loading = () => throw new IOException("The process is killed here.");
+            await using Received staged = await leader.StageAsync(_directory["b"], members, 50);
+
+            await Assert.ThrowsAsync<IOException>(async () => await follower.Trail.AppendAsync(staged.Snapshot, index, Token));
+            Assert.NotNull(await follower.Failed.WaitAsync(Token));
+        }
+
+        await using Node again = await Node.OpenAsync(_directory["b"]);
+        Assert.Equal(index, again.Journal.Mark.Index);
+        Assert.Equal(50, again.Members.Version);
+        Assert.True(again.Members.Members.SetEquals(members.Members));
+    }
+
+    [Fact]
+    public async Task A_node_that_stops_while_it_catches_up_after_a_snapshot_starts_again()
+    {
+        await using Node leader = await Node.OpenAsync(_directory["a"], snapshotEntries: 100);
+        await leader.AppendCommittedAsync(1, 110);
+        await leader.AppendCommittedAsync(111, 150);
+        ReadResult read = await leader.ReadAsync(1, 150);
+        long mark = read.SnapshotIndex!.Value;
+        Assert.InRange(mark, 100, 120);
+        MemoryState state = new();
+        await using (Node follower = await Node.OpenAsync(_directory["b"], state: state))
+        {
+            await follower.Trail.AppendAsync(read.Entries[0], mark, Token);
+            Assert.Equal(150, state.AppliedIndex);
+            await follower.AppendCommittedAsync((int)mark + 1, (int)mark + 10);
+            await follower.CheckpointAsync();
+        }
+
+        await using Node again = await Node.OpenAsync(_directory["b"], state: state.Reopen());
+        Assert.Equal(mark + 10, again.Trail.LastEntryIndex);
+        await again.AppendCommittedAsync((int)mark + 11, 160);
+        Assert.Equal(160, again.State.Count);
+    }
+
+    [Fact]
+    public async Task A_tail_that_can_not_be_cut_fails_the_log()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"]);
+        await node.Trail.AppendAsync(Producer(1, 1, 300, size: 10_000), 1, skipCommitted: true, Token);
+        Directory.Delete(_directory["a/journal"], recursive: true);
+
+        await Assert.ThrowsAnyAsync<IOException>(async () => await node.Trail.AppendAsync(Producer(2, 5, 6), 5, skipCommitted: true, Token));
+
+        Assert.IsAssignableFrom<IOException>(await node.Failed.WaitAsync(Token));
+        await Assert.ThrowsAnyAsync<IOException>(async () => await node.Trail.AppendAsync(Producer(3, 7, 8), 7, skipCommitted: true, Token));
+        Directory.CreateDirectory(_directory["a/journal"]);
+    }
+
+    [Fact]
+    public async Task Entries_that_wait_to_be_applied_fill_no_more_than_some_of_the_memory()
+    {
+        using ManualResetEventSlim goesOn = new();
+        MemoryState state = new() { Applying = () => goesOn.Wait(Token) };
+        await using Node node = await Node.OpenAsync(_directory["a"], state: state);
+        node.Journal.MaxMemoryBytes = 1 << 20;
+        try
+        {
+            for (int first = 1; first <= 400; first += 50)
+            {
+                await node.Trail.AppendAsync(Producer(1, first, first + 49, size: 10_000), first, skipCommitted: true, Token);
+                await node.Trail.CommitAsync(first + 49, Token);
+                Assert.InRange(node.Journal.MemoryBytes, 1, 1 << 20);
+            }
+        }
+        finally
+        {
+            goesOn.Set();
+        }
+
+        await node.Trail.WaitForApplyAsync(400, Token);
+        Assert.Equal(Enumerable.Range(1, 400).Select(i => (long)i), state.Applied.Select(a => a.Index));
+        Assert.All(state.Applied, a => Assert.Equal(10_000, a.Command.Length));
+        Assert.Equal(0, node.Journal.MemoryBytes);
+    }
+
     private static ProposalEntry Entry(long term, int number) => new(term, Content(BitConverter.GetBytes(number)), null);
 
     private static long StampOf(int index) => 10L * index;
@@ -346,13 +434,14 @@ public sealed class RaftTrailTests : IDisposable
 
         private readonly RaftTrail _trail;
 
-        private Node(RaftTrail trail, EntryJournal journal, MembershipFile members, MemoryState state)
+        private Node(RaftTrail trail, EntryJournal journal, MembershipFile members, MemoryState state, Task<Exception> failed)
         {
             _trail = trail;
             Journal = journal;
             Members = members;
             State = state;
             trail.NextMembersChanged = () => NextMembersChanges++;
+            Failed = failed;
         }
 
         public IAuditTrailUnderTest Trail => new(_trail);
@@ -360,6 +449,10 @@ public sealed class RaftTrailTests : IDisposable
         public EntryJournal Journal { get; }
 
         public Task Flushed => _trail.Flushed;
+
+        public Task<Exception> Failed { get; }
+
+        public Task CheckpointAsync() => _trail.CheckpointAsync();
 
         public IDisposable Retain(long index) => _trail.Retain(index);
 
@@ -380,14 +473,24 @@ public sealed class RaftTrailTests : IDisposable
                 MembershipFile.Found(file, [Self]);
             }
 
-            MembershipFile members = MembershipFile.Read(file);
-            ReplicatedStates states = new(new ClusterState(null), state);
             EntryJournal journal = EntryJournal.Open(Path.Combine(directory, "journal"), SegmentBytes);
-            journal.Begin(states.AppliedIndex);
+            ClusterNodeOptions settled = new() { NodeId = Self.Host, Directory = directory };
+            ReplicatedStates states = await RunningLog.SettleAsync(settled, new ClusterNodeStates(state), journal, Token);
+            MembershipFile members = MembershipFile.Read(file);
+            TaskCompletionSource<Exception> failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
             RaftTrailOptions options = new(Path.Combine(directory, "vote"), snapshotEntries, long.MaxValue, MaxReadBytes, MaxReadEntries);
-            RaftTrail trail = new(options, journal, members, states, new StateApplier(states), _ => { });
+            RaftTrail trail = new(options, journal, members, states, new StateApplier(states), problem => failed.TrySetResult(problem));
             await ((IAuditTrail)trail).InitializeAsync(Token);
-            return new Node(trail, journal, members, state);
+            return new Node(trail, journal, members, state, failed.Task);
+        }
+
+        /// <summary>Its snapshot, as it stands on another node's disk once it has been received.</summary>
+        public async Task<Received> StageAsync(string directory, MemberSet members, long version)
+        {
+            ReadResult read = await ReadAsync(1, Journal.LastIndex);
+            FileStream file = StagedSnapshot.Create(StagedSnapshot.PathIn(Path.Combine(directory, "vote")));
+            await file.WriteAsync(await read.Entries[0].ToByteArrayAsync(token: Token), Token);
+            return new Received(file, new StagedSnapshot(file, read.Entries[0].Term, members, version));
         }
 
         public async Task<long> TermAsync(long index) =>
@@ -411,6 +514,11 @@ public sealed class RaftTrailTests : IDisposable
             await _trail.DisposeAsync();
             Journal.Dispose();
         }
+    }
+
+    private sealed record Received(FileStream File, StagedSnapshot Snapshot) : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => File.DisposeAsync();
     }
 
     /// <summary>Calls go through the interface, as the engine's do; the base class has members of the same names.</summary>
