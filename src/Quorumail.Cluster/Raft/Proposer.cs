@@ -150,6 +150,13 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
                 }
             }
         }
+        catch (Exception problem)
+        {
+            if (!_stop.IsCancellationRequested)
+            {
+                failed(problem); // Whoever waits is told below.
+            }
+        }
         finally
         {
             _ways.Release();
@@ -177,7 +184,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
             await ((DotNext.IO.Log.IAuditTrail)node.Trail).WaitForApplyAsync(index, _stop.Token).AsTask().WaitAsync(Patience, node.Time, _stop.Token);
             return true;
         }
-        catch (Exception unknown) when (unknown is IOException or OperationCanceledException or TimeoutException)
+        catch (Exception unknown) when (unknown is IOException or InvalidDataException or OperationCanceledException or TimeoutException)
         {
             return false;
         }

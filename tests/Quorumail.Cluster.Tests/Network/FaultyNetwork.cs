@@ -26,6 +26,9 @@ internal sealed class FaultyNetwork(int seed) : IDisposable
     /// <summary>Frames for which this holds (from, to, type, body) vanish; nobody is told.</summary>
     public Func<string, string, FrameType, ReadOnlyMemory<byte>, bool>? Loses { get; set; }
 
+    /// <summary>What is answered to a question (to, type) without it being asked; nothing: it is asked.</summary>
+    public Func<string, FrameType, byte[]?>? Answers { get; set; }
+
     public ITransport Join(string nodeId) => new FaultyTransport(this, nodeId);
 
     /// <summary>Breaks the connections between two nodes, and refuses new ones.</summary>

@@ -96,7 +96,7 @@ internal sealed class FaultyTransport(FaultyNetwork network, string nodeId) : IT
     {
         try
         {
-            ReadOnlyMemory<byte> bytes = await peer.Handler.AnswerAsync(from, type, body, broken);
+            ReadOnlyMemory<byte> bytes = network.Answers?.Invoke(peer.NodeId, type) ?? await peer.Handler.AnswerAsync(from, type, body, broken);
             byte[] copy = bytes.ToArray();
             network.Send(peer, nodeId, type + 1, copy, (_, _) =>
             {

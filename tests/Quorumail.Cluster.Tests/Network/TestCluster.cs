@@ -24,9 +24,11 @@ internal sealed class TestCluster : IAsyncDisposable
     public Func<ClusterNodeOptions, ClusterNodeOptions> Configure { get; set; } = static options => options;
 
     /// <summary>A cluster whose disks know one another, as after a formation.</summary>
-    public static async Task<TestCluster> StartAsync(int count, int seed = 1, Func<ClusterNodeOptions, ClusterNodeOptions>? configure = null)
+    public static async Task<TestCluster> StartAsync(
+        int count, int seed = 1, Func<ClusterNodeOptions, ClusterNodeOptions>? configure = null, Action<FaultyNetwork>? prepare = null)
     {
         TestCluster cluster = new(seed);
+        prepare?.Invoke(cluster.Network);
         cluster.Configure = configure ?? cluster.Configure;
         string[] names = [.. Enumerable.Range(1, count).Select(i => $"node{i}")];
         for (int i = 0; i < count; i++)
