@@ -12,19 +12,18 @@ internal static class BodyRecords
     /// <summary>Reads all records of a body, verified.</summary>
     /// <param name="database">Where they are.</param>
     /// <param name="id">Whose body.</param>
+    /// <param name="hash">Hash that it must have; empty: any.</param>
     /// <param name="take">Takes each; valid until its task ends; false ends the reading.</param>
-    /// <returns>Whether all were taken; false, too, if there is no such body.</returns>
-    /// <exception cref="StorageException">It is damaged.</exception>
-    public static async ValueTask<bool> ReadAsync(Database database, QueueId id, Func<uint, ReadOnlyMemory<byte>, ValueTask<bool>> take)
+    /// <returns>Whether all were taken.</returns>
+    /// <exception cref="BodyMissingException">It is not there, or not all of it.</exception>
+    /// <exception cref="BodyCorruptException">It is damaged, or another message's.</exception>
+    public static async ValueTask<bool> ReadAsync(
+        Database database, QueueId id, ReadOnlyMemory<byte> hash, Func<uint, ReadOnlyMemory<byte>, ValueTask<bool>> take)
     {
-        if (Rent(database, id, BodyFrame.Head, out var headLength) is not { } head)
-        {
-            return false;
-        }
-
+        var head = Rent(database, id, BodyFrame.Head, out var headLength) ?? throw new BodyMissingException(id, "there is no record of it");
         try
         {
-            var (size, _, chunkLength) = BodyFormat.ReadHead(id, head.AsSpan(0, headLength));
+            var (size, _, chunkLength) = BodyFormat.ReadHead(id, head.AsSpan(0, headLength), hash.Span);
             for (uint number = 0; chunkLength > 0 && number < BodyFormat.ChunkCount(size); number++)
             {
                 if (!await TakeChunkAsync(database, id, number, take))
@@ -62,6 +61,7 @@ internal static class BodyRecords
     }
 
     /// <summary>Whether a record is there.</summary>
+    /// <exception cref="BodyCorruptException">It is, and can't be read.</exception>
     public static bool Exists(Database database, QueueId id, uint number)
     {
         if (Rent(database, id, number, out _) is not { } record)
@@ -73,7 +73,21 @@ internal static class BodyRecords
         return true;
     }
 
+    /// <summary>Whether a head is there, damaged or not.</summary>
+    public static bool HasHead(Database database, QueueId id)
+    {
+        try
+        {
+            return Exists(database, id, BodyFrame.Head);
+        }
+        catch (BodyCorruptException)
+        {
+            return true;
+        }
+    }
+
     /// <summary>A record; null if it is not there.</summary>
+    /// <exception cref="RocksException">It can't be read.</exception>
     public static byte[]? Get(Database database, QueueId id, uint number)
     {
         if (number == BodyFrame.Head && database.Carried.TryGet(id, out var carried))
@@ -85,8 +99,18 @@ internal static class BodyRecords
         return database.Store.Get(database.Bodies, KeyOf(id, number, key));
     }
 
-    /// <summary>Writes one record; durable when what it returns ends, if it is a head.</summary>
-    public static async ValueTask<BodyRecord> WriteAsync(Database database, QueueId id, uint number, ReadOnlyMemory<byte> value)
+    /// <summary>
+    /// Writes one record where there is none, or a damaged one. The same record that is there already goes to the journal alone,
+    /// once more: who has put it there may still wait for the disk.
+    /// </summary>
+    /// <param name="database">Where.</param>
+    /// <param name="id">Whose body.</param>
+    /// <param name="number">Of the chunk, or the head's.</param>
+    /// <param name="value">The record, sound.</param>
+    /// <param name="replaces">Whether it takes the place of another sound one, too.</param>
+    /// <returns>Null if another record is there: two messages have the same id. If it is a head, it is durable when this ends.</returns>
+    /// <exception cref="StorageException">The disk has failed.</exception>
+    public static async ValueTask<BodyRecord?> WriteAsync(Database database, QueueId id, uint number, ReadOnlyMemory<byte> value, bool replaces)
     {
         var record = new BodyRecord();
         if (number == BodyFrame.Head)
@@ -98,51 +122,51 @@ internal static class BodyRecords
             record.SetChunk(id, number, value);
         }
 
+        var (isThere, isSame, isSound) = Compare(database, id, number, value.Span);
+        if (isSame)
+        {
+            database.BodyJournal.WriteAgain(record);
+            return record;
+        }
+
+        if (isSound && !replaces)
+        {
+            return null;
+        }
+
+        if (isThere)
+        {
+            await database.Commits.WriteAsync(new Removal(database, id, number));
+        }
+
         await database.BodyJournal.WriteAsync(record);
         return record;
     }
 
-    /// <summary>Puts a body in place of what is there.</summary>
-    /// <param name="database">Where.</param>
-    /// <param name="id">Whose body.</param>
-    /// <param name="size">Octets that it must have.</param>
-    /// <param name="hash">Hash that it must have.</param>
-    /// <param name="fetch">Gives the records.</param>
-    /// <param name="token">Ends it.</param>
-    /// <exception cref="StorageException">What was given is not the body.</exception>
-    public static async Task ReplaceAsync(
-        Database database, QueueId id, long size, ReadOnlyMemory<byte> hash, Func<uint, Task<ReadOnlyMemory<byte>>> fetch, CancellationToken token)
-    {
-        var head = await fetch(BodyFrame.Head);
-        if (!IsSound(id, BodyFrame.Head, head.Span))
-        {
-            throw new BodyCorruptException(id, "the copy's head is damaged");
-        }
-
-        var (foundSize, foundHash, chunkLength) = BodyFormat.ReadHead(id, head.Span);
-        if (foundSize != size || !BodyFormat.HashBytes(foundHash).AsSpan().SequenceEqual(hash.Span))
-        {
-            throw new BodyCorruptException(id, "the copy is another message's");
-        }
-
-        await database.Commits.WriteAsync(new Removal(database, id));
-        for (uint number = 0; chunkLength > 0 && number < BodyFormat.ChunkCount(size); number++)
-        {
-            token.ThrowIfCancellationRequested();
-            var chunk = await fetch(number);
-            if (!IsSound(id, number, chunk.Span))
-            {
-                throw new BodyCorruptException(id, $"chunk {number} of the copy is damaged");
-            }
-
-            await (await WriteAsync(database, id, number, chunk)).WaitAsync();
-        }
-
-        await (await WriteAsync(database, id, BodyFrame.Head, head)).WaitAsync();
-    }
-
     /// <summary>Deletes whatever of a body is there.</summary>
-    public static ValueTask RemoveAsync(Database database, QueueId id) => database.Commits.WriteAsync(new Removal(database, id));
+    public static ValueTask RemoveAsync(Database database, QueueId id) => database.Commits.WriteAsync(new Removal(database, id, null));
+
+    private static (bool IsThere, bool IsSame, bool IsSound) Compare(Database database, QueueId id, uint number, ReadOnlySpan<byte> value)
+    {
+        byte[]? found = null;
+        try
+        {
+            found = Rent(database, id, number, out var length);
+            var there = found.AsSpan(0, length);
+            return found is null ? default : (true, there.SequenceEqual(value), IsSound(id, number, there));
+        }
+        catch (BodyCorruptException)
+        {
+            return (true, false, false);
+        }
+        finally
+        {
+            if (found is not null)
+            {
+                ArrayPool<byte>.Shared.Return(found);
+            }
+        }
+    }
 
     private static async ValueTask<bool> TakeChunkAsync(Database database, QueueId id, uint number, Func<uint, ReadOnlyMemory<byte>, ValueTask<bool>> take)
     {
@@ -193,12 +217,23 @@ internal static class BodyRecords
         return key;
     }
 
-    private sealed class Removal(Database database, QueueId id) : WriteRequest
+    /// <summary>Deletes one record, or all of a body.</summary>
+    private sealed class Removal(Database database, QueueId id, uint? number) : WriteRequest
     {
         public override bool NeedsSync => false;
 
         public override int ByteCount => BodyFormat.ChunkKeyLength;
 
-        public override void AddTo(RocksBatch batch) => new BodyStore(database).AddDeletion(batch, id);
+        public override void AddTo(RocksBatch batch)
+        {
+            if (number is not { } one)
+            {
+                new BodyStore(database).AddDeletion(batch, id);
+                return;
+            }
+
+            Span<byte> key = stackalloc byte[BodyFormat.ChunkKeyLength];
+            batch.SingleDelete(database.Bodies, KeyOf(id, one, key));
+        }
     }
 }

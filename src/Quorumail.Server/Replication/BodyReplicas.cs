@@ -77,7 +77,7 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
             var minCopies = members()?.MinCopies ?? 1;
             foreach (var copier in Candidates(copies.Id, isDraining: false).Concat(Candidates(copies.Id, isDraining: true)))
             {
-                if (holders.Count < minCopies && !holders.Contains(BodyCopies.HolderOf(copier.Peer)) && await CopyAsync(copies.Id, copier.Peer, token))
+                if (holders.Count < minCopies && !holders.Contains(BodyCopies.HolderOf(copier.Peer)) && await TryCopyAsync(copies.Id, copier.Peer, token))
                 {
                     holders.Add(BodyCopies.HolderOf(copier.Peer));
                 }
@@ -92,40 +92,43 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
         }
     }
 
-    /// <summary>Copies a body from this node's disk to another; false if it is not there, or the other does not take it.</summary>
-    public async ValueTask<bool> CopyAsync(QueueId id, ClusterPeer target, CancellationToken token)
+    /// <summary>Copies a body from this node's disk to another; false if the other does not take it.</summary>
+    /// <param name="id">Whose body.</param>
+    /// <param name="hash">Hash that it must have; empty: any.</param>
+    /// <param name="target">The other disk.</param>
+    /// <param name="token">Bounds the waiting.</param>
+    /// <exception cref="BodyMissingException">It is not on this disk.</exception>
+    /// <exception cref="BodyCorruptException">It is damaged on this disk.</exception>
+    public async ValueTask<bool> CopyAsync(QueueId id, ReadOnlyMemory<byte> hash, ClusterPeer target, CancellationToken token)
     {
         BodyCopies copies = new(id, [CopierOf(target)], 1, isAgain: true);
-        try
-        {
-            return await BodyRecords.ReadAsync(
-                database,
-                id,
-                async (number, record) =>
-                {
-                    await (number == BodyFrame.Head ? copies.SettleAsync(token) : copies.PaceAsync(token));
-                    copies.Add(number, record.Span);
-                    return copies.CanBeEnough;
-                })
-                && await copies.EnoughAsync(token);
-        }
-        catch (StorageException damaged)
-        {
-            LogNotCopied(log, id, target.NodeId, damaged.Message);
-            return false;
-        }
+        return await BodyRecords.ReadAsync(
+            database,
+            id,
+            hash,
+            async (number, record) =>
+            {
+                await (number == BodyFrame.Head ? copies.SettleAsync(token) : copies.PaceAsync(token));
+                copies.Add(number, record.Span);
+                return copies.CanBeEnough;
+            })
+            && await copies.EnoughAsync(token);
     }
 
-    /// <summary>Brings a body from another disk to this node's, in place of whatever is there; false if nobody has it whole.</summary>
+    /// <summary>
+    /// Makes this disk's copy of a body whole out of what others have: those that hold it first, then those that may have held it.
+    /// False if what is missing is nowhere.
+    /// </summary>
     public async Task<bool> FetchAsync(QueuedMessage message, CancellationToken token)
     {
-        foreach (var holder in message.Holders.Where(holder => holder != Self && peers.Reachable.Any(peer => BodyCopies.HolderOf(peer) == holder)))
+        BodyHolder[] reachable = [.. peers.Reachable.Select(BodyCopies.HolderOf).Where(holder => holder != Self)];
+        foreach (var holder in message.Holders.Intersect(reachable).Concat(reachable.Except(message.Holders)))
         {
             using CancellationTokenSource late = new(FetchTimeout, time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, token);
             try
             {
-                await BodyRecords.ReplaceAsync(
+                BodyRepair repair = new(
                     database,
                     message.Id,
                     message.Size,
@@ -134,8 +137,8 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
                     {
                         late.CancelAfter(FetchTimeout);
                         return FetchRecordAsync(holder, message.Id, number, either.Token);
-                    },
-                    token);
+                    });
+                await repair.RunAsync(token);
                 LogFetched(log, message.Id, holder.Node);
                 return true;
             }
@@ -146,6 +149,19 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
         }
 
         return false;
+    }
+
+    private async ValueTask<bool> TryCopyAsync(QueueId id, ClusterPeer target, CancellationToken token)
+    {
+        try
+        {
+            return await CopyAsync(id, default, target, token);
+        }
+        catch (StorageException damaged)
+        {
+            LogNotCopied(log, id, target.NodeId, damaged.Message);
+            return false;
+        }
     }
 
     private async Task<ReadOnlyMemory<byte>> FetchRecordAsync(BodyHolder holder, QueueId id, uint number, CancellationToken token)

@@ -115,20 +115,15 @@ internal sealed partial class BodyService : IPeerService, IAsyncDisposable
             return (null, CopyStatus.Refused);
         }
 
+        // Two nodes may make the same id by chance: what came first may be acknowledged, and stays.
         var isAgain = (flags & BodyFrame.Again) != 0;
-        if (isAgain && BodyRecords.Exists(_database, id, number))
-        {
-            Count(id, number);
-            return (null, CopyStatus.Stored);
-        }
-
-        if (number == BodyFrame.Head && !IsComplete(id, record.Span, isAgain))
+        if (number == BodyFrame.Head ? !IsComplete(id, record.Span, isAgain) : !isAgain && BodyRecords.HasHead(_database, id))
         {
             return (null, CopyStatus.Refused);
         }
 
-        var written = await BodyRecords.WriteAsync(_database, id, number, record);
-        return Count(id, number) ? (written, CopyStatus.Stored) : (null, CopyStatus.Refused);
+        var written = await BodyRecords.WriteAsync(_database, id, number, record, replaces: false);
+        return written is not null && Count(id, number) ? (written, CopyStatus.Stored) : (null, CopyStatus.Refused);
     }
 
     // A chunk counts when the journal has it: the head comes after it there.
@@ -149,6 +144,11 @@ internal sealed partial class BodyService : IPeerService, IAsyncDisposable
             arriving = _arriving.GetOrAdd(id, static _ => new Arriving());
         }
 
+        if (arriving.HasEnded)
+        {
+            return false;
+        }
+
         Interlocked.Increment(ref arriving.Chunks);
         Volatile.Write(ref arriving.LastAt, _time.GetTimestamp());
         return true;
@@ -163,9 +163,18 @@ internal sealed partial class BodyService : IPeerService, IAsyncDisposable
         }
 
         var expected = BodyFormat.ChunkCount(size);
-        if (_arriving.TryRemove(id, out var arriving) && Volatile.Read(ref arriving.Chunks) == expected)
+        if (_arriving.TryGetValue(id, out var arriving))
         {
-            return true;
+            if (!arriving.TryEnd())
+            {
+                return false;
+            }
+
+            _arriving.TryRemove(id, out _);
+            if (Volatile.Read(ref arriving.Chunks) == expected)
+            {
+                return true;
+            }
         }
 
         // Sent again, some chunks may have come in an earlier life of this process.
@@ -210,22 +219,8 @@ internal sealed partial class BodyService : IPeerService, IAsyncDisposable
         {
             while (await timer.WaitForNextTickAsync(token))
             {
-                while (_unclaimed.TryPeek(out var oldest) && _time.GetElapsedTime(oldest.Since) > UnclaimedMaxAge)
-                {
-                    _unclaimed.TryDequeue(out _);
-                    if (!_isQueued(oldest.Id) && !_isOver(oldest.Id))
-                    {
-                        await abandon(oldest.Id);
-                    }
-                }
-
-                foreach (var (id, arriving) in _arriving)
-                {
-                    if (_time.GetElapsedTime(Volatile.Read(ref arriving.LastAt)) > ArrivingMaxAge && _arriving.TryRemove(id, out _))
-                    {
-                        await BodyRecords.RemoveAsync(_database, id);
-                    }
-                }
+                await SweepUnclaimedAsync(abandon);
+                await SweepArrivingAsync();
             }
         }
         catch (Exception stopped) when (stopped is OperationCanceledException or StorageException)
@@ -234,13 +229,58 @@ internal sealed partial class BodyService : IPeerService, IAsyncDisposable
         }
     }
 
+    // All of them each time: the queue soon forgets which messages have left it.
+    private async Task SweepUnclaimedAsync(Func<QueueId, ValueTask> abandon)
+    {
+        for (var left = _unclaimed.Count; left > 0 && _unclaimed.TryDequeue(out var copy); left--)
+        {
+            if (_isQueued(copy.Id) || _isOver(copy.Id))
+            {
+                continue;
+            }
+
+            if (_time.GetElapsedTime(copy.Since) > UnclaimedMaxAge)
+            {
+                await abandon(copy.Id);
+            }
+            else
+            {
+                _unclaimed.Enqueue(copy);
+            }
+        }
+    }
+
+    private async Task SweepArrivingAsync()
+    {
+        foreach (var (id, arriving) in _arriving)
+        {
+            if (_time.GetElapsedTime(Volatile.Read(ref arriving.LastAt)) <= ArrivingMaxAge || !arriving.TryEnd())
+            {
+                continue;
+            }
+
+            // A whole body that pieces were sent of again is the log's to delete.
+            if (!_isQueued(id) && !BodyRecords.HasHead(_database, id))
+            {
+                await BodyRecords.RemoveAsync(_database, id);
+            }
+
+            _arriving.TryRemove(id, out _);
+        }
+    }
+
     [LoggerMessage(1, LogLevel.Error, "a body that another node asks for can't be read: {Reason}")]
     private static partial void LogNotRead(ILogger log, string reason);
 
-    /// <summary>A body that comes in pieces.</summary>
+    /// <summary>A body that comes in pieces, until its head comes or it is given up: whichever ends it first.</summary>
     private sealed class Arriving
     {
         public int Chunks;
         public long LastAt;
+        private int _ended;
+
+        public bool HasEnded => Volatile.Read(ref _ended) != 0;
+
+        public bool TryEnd() => Interlocked.Exchange(ref _ended, 1) == 0;
     }
 }

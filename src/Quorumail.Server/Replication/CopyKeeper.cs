@@ -155,7 +155,7 @@ internal sealed partial class CopyKeeper : IAsyncDisposable
             using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, token);
             try
             {
-                if (await _replicas.CopyAsync(message.Id, new ClusterPeer(node.Name, (int)node.Incarnation), either.Token))
+                if (await _replicas.CopyAsync(message.Id, message.BodyHash, new ClusterPeer(node.Name, (int)node.Incarnation), either.Token))
                 {
                     return holder;
                 }

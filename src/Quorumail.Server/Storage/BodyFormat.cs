@@ -75,6 +75,19 @@ internal static class BodyFormat
         return (size, ReadHash(record[16..]), record[1] == InlineKind ? 0 : chunkLength);
     }
 
+    /// <summary>Reads and verifies the head of a message's body.</summary>
+    /// <param name="id">The message.</param>
+    /// <param name="record">What stands under its id.</param>
+    /// <param name="hash">Hash that the queue has of the body; empty: not known.</param>
+    /// <exception cref="BodyCorruptException">It is not what was written, another message's, or a later version wrote it.</exception>
+    public static (long Size, UInt128 Hash, int ChunkLength) ReadHead(QueueId id, ReadOnlySpan<byte> record, ReadOnlySpan<byte> hash)
+    {
+        var head = ReadHead(id, record);
+        return hash.IsEmpty || HashBytes(head.Hash).AsSpan().SequenceEqual(hash)
+            ? head
+            : throw new BodyCorruptException(id, "it does not have the hash that the queue has of it");
+    }
+
     public static ulong Checksum(QueueId id, uint number, ReadOnlySpan<byte> octets)
     {
         var seed = ((ulong)id.Milliseconds << 16) ^ ((ulong)id.RandomPart << 32) ^ ((ulong)number * 0x9E3779B97F4A7C15);

@@ -44,6 +44,20 @@ internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageH
         }
     }
 
+    /// <summary>Puts a record that the database has into the journal, which may not have it yet: durable as after <see cref="WriteAsync"/>.</summary>
+    /// <exception cref="StorageException">The disk has failed.</exception>
+    public void WriteAgain(BodyRecord record)
+    {
+        try
+        {
+            Journal.Append(record);
+        }
+        catch (Exception failure) when (failure is IOException or ObjectDisposedException)
+        {
+            throw Failed(failure);
+        }
+    }
+
     public void Recovered(ReadOnlySpan<byte> record)
     {
         BodyRecord.Read(record, out var key, out var value);

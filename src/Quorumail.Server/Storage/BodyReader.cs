@@ -20,13 +20,13 @@ public sealed class BodyReader : IDisposable
     private uint _next;
     private long _left;
 
-    private BodyReader(Database database, QueueId id, byte[] record, int length, Action<QueueId>? damaged)
+    private BodyReader(Database database, QueueId id, byte[] record, int length, ReadOnlySpan<byte> hash, Action<QueueId>? damaged)
     {
         _database = database;
         _damaged = damaged;
         _id = id;
         _buffer = record;
-        (Size, _hash, _chunkLength) = BodyFormat.ReadHead(id, record.AsSpan(0, length));
+        (Size, _hash, _chunkLength) = BodyFormat.ReadHead(id, record.AsSpan(0, length), hash);
         _left = Size;
         if (_chunkLength > 0)
         {
@@ -68,8 +68,9 @@ public sealed class BodyReader : IDisposable
 
     /// <param name="database">Where it is.</param>
     /// <param name="id">Whose body.</param>
+    /// <param name="hash">Hash that it must have; empty: any.</param>
     /// <param name="damaged">Told when a piece of it turns out not to be what was written.</param>
-    internal static BodyReader Open(Database database, QueueId id, Action<QueueId>? damaged = null)
+    internal static BodyReader Open(Database database, QueueId id, ReadOnlySpan<byte> hash = default, Action<QueueId>? damaged = null)
     {
         Span<byte> key = stackalloc byte[QueueId.ByteLength];
         id.WriteTo(key);
@@ -80,7 +81,7 @@ public sealed class BodyReader : IDisposable
 
         try
         {
-            return new BodyReader(database, id, record, length, damaged);
+            return new BodyReader(database, id, record, length, hash, damaged);
         }
         catch
         {

@@ -50,8 +50,8 @@ public sealed class BodyStore
     }
 
     /// <summary>
-    /// Opens the body of a message that is to be delivered. One that this disk has lost, or of which a reader has found a
-    /// damaged piece, is brought from another disk first, if one of those that hold it gives it whole.
+    /// Opens the body of a message that is to be delivered. One that this disk has lost, that is not the message's, or of
+    /// which a reader has found a damaged piece, is brought from another disk first, if one of those that hold it gives it whole.
     /// </summary>
     /// <exception cref="BodyMissingException">It is nowhere.</exception>
     /// <exception cref="BodyCorruptException">It is nowhere whole.</exception>
@@ -65,7 +65,7 @@ public sealed class BodyStore
 
         try
         {
-            return BodyReader.Open(_database, message.Id, NoteDamage);
+            return BodyReader.Open(_database, message.Id, message.BodyHash.Span, NoteDamage);
         }
         catch (StorageException problem) when (problem is BodyMissingException or BodyCorruptException)
         {
@@ -74,7 +74,7 @@ public sealed class BodyStore
                 throw;
             }
 
-            return BodyReader.Open(_database, message.Id, NoteDamage);
+            return BodyReader.Open(_database, message.Id, message.BodyHash.Span, NoteDamage);
         }
     }
 

@@ -59,7 +59,7 @@ public sealed class BodyWriter : IAsyncDisposable
     }
 
     /// <summary>Takes octets; waits while the disk is behind.</summary>
-    /// <exception cref="StorageException">The disk has failed.</exception>
+    /// <exception cref="StorageException">The disk has failed, or has another body of this id.</exception>
     public async ValueTask WriteAsync(ReadOnlySequence<byte> data, CancellationToken token)
     {
         foreach (var segment in data)
@@ -72,7 +72,7 @@ public sealed class BodyWriter : IAsyncDisposable
     }
 
     /// <summary>Takes octets; waits while the disk is behind.</summary>
-    /// <exception cref="StorageException">The disk has failed.</exception>
+    /// <exception cref="StorageException">The disk has failed, or has another body of this id.</exception>
     public ValueTask WriteAsync(ReadOnlyMemory<byte> data, CancellationToken token) =>
         TryWrite(data.Span) ? ValueTask.CompletedTask : WriteChunksAsync(data, token);
 
@@ -80,7 +80,7 @@ public sealed class BodyWriter : IAsyncDisposable
     /// Ends the body and returns when it is kept as a message's must be: on enough nodes' disks; or, where there is this node
     /// alone, as <see cref="HandOverAsync"/> leaves it. A small one that the log is to carry is nowhere yet: it is in the receipt.
     /// </summary>
-    /// <exception cref="StorageException">The disk has failed.</exception>
+    /// <exception cref="StorageException">The disk has failed, or has another body of this id.</exception>
     public async ValueTask<BodyReceipt> KeepAsync(CancellationToken token)
     {
         if (_hash is null && _length <= BodyFormat.CarriedMax && _replicas is null or { CarriesBodies: true } && _database.Carried.HasRoom)
@@ -115,6 +115,7 @@ public sealed class BodyWriter : IAsyncDisposable
         Invariant.Check(!_ended, "a body is completed once");
         await _chunkWritten;
         token.ThrowIfCancellationRequested();
+        CheckId();
         _ended = true;
         var buffer = _buffer!;
         _buffer = null;
@@ -235,6 +236,7 @@ public sealed class BodyWriter : IAsyncDisposable
     private void BeginChunk()
     {
         Debug.Assert(_length == BodyFormat.ChunkLength, "all chunks but the last are full");
+        CheckId();
         var full = _buffer!;
         (_hash ??= new XxHash128()).Append(full.AsSpan(BodyFormat.HeadLength, _length));
         SetChunk(full);
@@ -243,6 +245,15 @@ public sealed class BodyWriter : IAsyncDisposable
         _length = 0;
         _buffer = Rent(BufferMax);
         _chunkWritten = WriteChunkAsync(full);
+    }
+
+    // Another node may have made the same id for a message whose copy is here, and acknowledged.
+    private void CheckId()
+    {
+        if (_copies is not null && _chunks == 0 && BodyRecords.HasHead(_database, Id))
+        {
+            throw new StorageException($"The body of message {Id} can't be written: this disk has another message of that id. Sent again, it gets another id.");
+        }
     }
 
     // A chunk's checksum goes right before the octets, at the end of the room that a head would take.

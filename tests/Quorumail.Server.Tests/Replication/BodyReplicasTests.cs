@@ -108,7 +108,7 @@ public sealed class BodyReplicasTests
     {
         await using MemoryCluster cluster = new(2, minCopies: 1);
         await KeepAsync(cluster.Nodes[0], 4096);
-        cluster.Over.Add(Id);
+        cluster.Over[Id] = true;
         Assert.False(await CopyAsync(cluster, from: 0, to: 1));
         Assert.Empty(cluster.Nodes[1].Bodies.Ids());
     }
@@ -118,7 +118,7 @@ public sealed class BodyReplicasTests
     {
         await using MemoryCluster cluster = new(2, minCopies: 1);
         await KeepAsync(cluster.Nodes[0], 4096);
-        Assert.False(await cluster.Nodes[0].Replicas.CopyAsync(Id, new Quorumail.Cluster.ClusterPeer("node2", 2), Token));
+        Assert.False(await cluster.Nodes[0].Replicas.CopyAsync(Id, default, new Quorumail.Cluster.ClusterPeer("node2", 2), Token));
         Assert.Empty(cluster.Nodes[1].Bodies.Ids());
     }
 
@@ -132,7 +132,7 @@ public sealed class BodyReplicasTests
         await using MemoryCluster cluster = new(3, minCopies: 2);
         var receipt = await KeepAsync(cluster.Nodes[0], size);
         var message = Message(size, receipt);
-        Damage(cluster.Nodes[0], chunk);
+        Damage(cluster.Nodes[0], Id, chunk);
 
         if (chunk is not null)
         {
@@ -147,6 +147,37 @@ public sealed class BodyReplicasTests
     }
 
     [Fact]
+    public async Task Two_disks_with_different_damage_make_the_body_whole_again()
+    {
+        await using MemoryCluster cluster = new(2, minCopies: 2);
+        var message = Message(Chunked, await KeepAsync(cluster.Nodes[0], Chunked));
+        Damage(cluster.Nodes[0], Id, 1);
+        Damage(cluster.Nodes[1], Id, 2);
+        foreach (var node in cluster.Nodes)
+        {
+            await Assert.ThrowsAsync<BodyCorruptException>(() => ReadAsync(node.Bodies, message));
+            Assert.Equal(BodyStoreTests.Octets(Chunked), await ReadAsync(node.Bodies, message));
+        }
+    }
+
+    [Theory]
+    [InlineData(20_000)]
+    [InlineData(Chunked)]
+    public async Task What_another_message_has_left_under_the_id_is_not_delivered(int size)
+    {
+        await using MemoryCluster cluster = new(2, minCopies: 1);
+        var others = BodyStoreTests.Octets(size);
+        Array.Reverse(others);
+        await BodyStoreTests.WriteAsync(new BodyStore(cluster.Nodes[0].Database), Id, others);
+        var receipt = await KeepAsync(cluster.Nodes[1], size);
+        var message = Message(size, receipt with { Holders = [.. cluster.Nodes.Select(node => node.Self)] });
+        cluster.Nodes[1].IsDown = true;
+        await Assert.ThrowsAsync<BodyCorruptException>(() => ReadAsync(cluster.Nodes[0].Bodies, message));
+        cluster.Nodes[1].IsDown = false;
+        Assert.Equal(BodyStoreTests.Octets(size), await ReadAsync(cluster.Nodes[0].Bodies, message));
+    }
+
+    [Fact]
     public async Task What_is_damaged_and_whole_nowhere_stays_unread()
     {
         await using MemoryCluster cluster = new(3, minCopies: 2);
@@ -156,7 +187,7 @@ public sealed class BodyReplicasTests
             node.IsDown = node != cluster.Nodes[0];
         }
 
-        Damage(cluster.Nodes[0], 2);
+        Damage(cluster.Nodes[0], Id, 2);
         for (var i = 0; i < 2; i++)
         {
             await Assert.ThrowsAsync<BodyCorruptException>(() => ReadAsync(cluster.Nodes[0].Bodies, Message(Chunked, receipt)));
@@ -172,7 +203,7 @@ public sealed class BodyReplicasTests
     }
 
     private static async Task<bool> CopyAsync(MemoryCluster cluster, int from, int to) =>
-        await cluster.Nodes[from].Replicas.CopyAsync(Id, new Quorumail.Cluster.ClusterPeer(MemoryCluster.NameOf(to), 1), Token);
+        await cluster.Nodes[from].Replicas.CopyAsync(Id, default, new Quorumail.Cluster.ClusterPeer(MemoryCluster.NameOf(to), 1), Token);
 
     private static QueuedMessage Message(int size, BodyReceipt receipt) =>
         new(Id, "s@x", DsnReturn.Unspecified, null, [], size, BodyTraits.None, receipt.Hash, receipt.Holders!, "node1", 1, 0, "");
@@ -189,13 +220,13 @@ public sealed class BodyReplicasTests
         return whole.ToArray();
     }
 
-    private static void Damage(MemoryCluster.Node node, uint? chunk)
+    internal static void Damage(MemoryCluster.Node node, QueueId id, uint? chunk)
     {
         var key = new byte[chunk is null ? QueueId.ByteLength : BodyFormat.ChunkKeyLength];
-        Id.WriteTo(key);
+        id.WriteTo(key);
         if (chunk is { } number)
         {
-            BodyFormat.WriteChunkKey(Id, number, key);
+            BodyFormat.WriteChunkKey(id, number, key);
         }
 
         var record = node.Database.Store.Get(node.Database.Bodies, key)!;

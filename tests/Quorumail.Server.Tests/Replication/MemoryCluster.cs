@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Cluster;
 using Quorumail.Core.Mail;
@@ -13,8 +14,9 @@ internal sealed class MemoryCluster : IAsyncDisposable
 {
     private readonly List<Node> _nodes = [];
 
-    public MemoryCluster(int count, int minCopies)
+    public MemoryCluster(int count, int minCopies, TimeProvider? time = null)
     {
+        Time = time ?? TimeProvider.System;
         Members = new QueueMembers(1, minCopies, 0, [.. Enumerable.Range(0, count).Select(i => new QueueNode(NameOf(i), 1, 1, IsDown: false, IsDraining: false))]);
         for (var i = 0; i < count; i++)
         {
@@ -22,12 +24,17 @@ internal sealed class MemoryCluster : IAsyncDisposable
         }
     }
 
-    public QueueMembers Members { get; }
+    public TimeProvider Time { get; }
+
+    public QueueMembers Members { get; set; }
 
     public IReadOnlyList<Node> Nodes => _nodes;
 
     /// <summary>Messages that have left the queue, on every node.</summary>
-    public HashSet<QueueId> Over { get; } = [];
+    public ConcurrentDictionary<QueueId, bool> Over { get; } = new();
+
+    /// <summary>Messages in the queue, on every node.</summary>
+    public ConcurrentDictionary<QueueId, bool> Queued { get; } = new();
 
     public static string NameOf(int index) => $"node{index + 1}";
 
@@ -44,16 +51,19 @@ internal sealed class MemoryCluster : IAsyncDisposable
     {
         private readonly TemporaryDirectory _directory = new();
         private readonly MemoryCluster _cluster;
-        private readonly BodyService _service;
-
         public Node(MemoryCluster cluster, int index)
         {
             _cluster = cluster;
             Self = new BodyHolder(NameOf(index), 1);
             Database = BodyStoreTests.Open(_directory);
-            Replicas = new BodyReplicas(Database, this, () => cluster.Members, TimeProvider.System, NullLogger.Instance);
+            Replicas = new BodyReplicas(Database, this, () => cluster.Members, cluster.Time, NullLogger.Instance);
             Bodies = new BodyStore(Database, Replicas);
-            _service = new BodyService(Database, () => 1, _ => false, cluster.Over.Contains, TimeProvider.System, NullLogger.Instance);
+            Service = new BodyService(Database, () => 1, cluster.Queued.ContainsKey, cluster.Over.ContainsKey, cluster.Time, NullLogger.Instance);
+            Service.Start(id =>
+            {
+                Abandoned.Enqueue(id);
+                return ValueTask.CompletedTask;
+            });
         }
 
         public BodyHolder Self { get; }
@@ -63,6 +73,11 @@ internal sealed class MemoryCluster : IAsyncDisposable
         public BodyReplicas Replicas { get; }
 
         public BodyStore Bodies { get; }
+
+        public BodyService Service { get; }
+
+        /// <summary>Bodies that nobody has claimed.</summary>
+        public ConcurrentQueue<QueueId> Abandoned { get; } = new();
 
         /// <summary>Whether others reach it.</summary>
         public bool IsDown { get; set; }
@@ -90,12 +105,12 @@ internal sealed class MemoryCluster : IAsyncDisposable
 
             asked.Asked++;
             await asked.Gate.WaitAsync(token);
-            return await asked._service.AnswerAsync(new ClusterPeer(Self.Node, (int)Self.Incarnation), question, token);
+            return await asked.Service.AnswerAsync(new ClusterPeer(Self.Node, (int)Self.Incarnation), question, token);
         }
 
         public async ValueTask DisposeAsync()
         {
-            await _service.DisposeAsync();
+            await Service.DisposeAsync();
             await Database.DisposeAsync();
             _directory.Dispose();
         }
