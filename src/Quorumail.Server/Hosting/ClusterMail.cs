@@ -80,7 +80,7 @@ internal sealed partial class ClusterMail : IAsyncDisposable
             var running = manager;
             MailQueue queue = new(disk, manager.Log, () => CloseAsync(running), nodeId, () => running.Node!.Incarnation, queueOptions, time, loggers);
             LeaderDuties duties = new(manager, queue, state, options.Cluster, time, loggers.CreateLogger("cluster"));
-            CopyKeeper copies = new(queue, state, replicas!, peers, time, log);
+            CopyKeeper copies = new(state, replicas!, () => queue.IsReady, queue.ProposeAsync, time, log);
             NodeDrain drain = new(manager, queue, state, time, loggers.CreateLogger("cluster"));
             return new ClusterMail(manager, bodies, queue, duties, copies, drain, log);
         }

@@ -24,6 +24,11 @@ internal static class BodyRecords
         try
         {
             var (size, _, chunkLength) = BodyFormat.ReadHead(id, head.AsSpan(0, headLength), hash.Span);
+            if (!IsSound(id, BodyFrame.Head, head.AsSpan(0, headLength)))
+            {
+                throw new BodyCorruptException(id, "the whole does not have its hash");
+            }
+
             for (uint number = 0; chunkLength > 0 && number < BodyFormat.ChunkCount(size); number++)
             {
                 if (!await TakeChunkAsync(database, id, number, take))

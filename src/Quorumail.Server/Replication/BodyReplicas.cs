@@ -151,6 +151,21 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
         return false;
     }
 
+    /// <summary>Whether another disk has a message's body, as far as its head tells.</summary>
+    public async Task<bool> HasAsync(BodyHolder holder, QueuedMessage message, CancellationToken token)
+    {
+        try
+        {
+            var head = await FetchRecordAsync(holder, message.Id, BodyFrame.Head, token);
+            return BodyRecords.IsSound(message.Id, BodyFrame.Head, head.Span)
+                && BodyFormat.ReadHead(message.Id, head.Span, message.BodyHash.Span).Size == message.Size;
+        }
+        catch (Exception problem) when (problem is IOException or StorageException)
+        {
+            return false;
+        }
+    }
+
     private async ValueTask<bool> TryCopyAsync(QueueId id, ClusterPeer target, CancellationToken token)
     {
         try
