@@ -47,7 +47,7 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
 
     /// <summary>
     /// Whether there should be more copies: fewer than <see cref="MinCopies"/>, as far as there are members for them, are on
-    /// disks that are not to be vacated.
+    /// disks that are not to be vacated; of a message that has a copy on such a disk, on those of members that are up, too, as far as there are any.
     /// </summary>
     public bool HasTooFewCopies(IReadOnlyList<BodyHolder> holders) => View(holders).IsTooFew;
 
@@ -61,17 +61,20 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
     {
         var up = new List<QueueNode>(Nodes.Count);
         var copies = 0;
-        var staying = 0;
-        var places = 0;
+        var (staying, places) = (0, 0);
+        var (stayingUp, placesUp) = (0, 0);
         foreach (var node in Nodes)
         {
-            places += node.IsVacating ? 0 : 1;
+            var (one, oneUp) = (node.IsVacating ? 0 : 1, node.IsVacating || node.IsDown ? 0 : 1);
+            places += one;
+            placesUp += oneUp;
             for (var i = 0; i < holders.Count; i++)
             {
                 if (holders[i].Incarnation == node.Incarnation && string.Equals(holders[i].Node, node.Name, StringComparison.Ordinal))
                 {
                     copies++;
-                    staying += node.IsVacating ? 0 : 1;
+                    staying += one;
+                    stayingUp += oneUp;
                     if (!node.IsDown)
                     {
                         up.Add(node);
@@ -82,7 +85,9 @@ public sealed record QueueMembers(long Version, int MinCopies, long InDoubtWait,
             }
         }
 
-        return new HolderView([.. up], copies, staying < Math.Min(MinCopies, places));
+        // A disk is given up only when those that are up have enough: see DiskDependence.
+        var isTooFew = staying < Math.Min(MinCopies, places) || (copies > staying && stayingUp < Math.Min(MinCopies, placesUp));
+        return new HolderView([.. up], copies, isTooFew);
     }
 
     internal string? Place(QueuedMessage message, HolderView view)

@@ -12,7 +12,7 @@ public sealed partial class QueueState
 
     /// <summary>
     /// Messages with too few copies (<see cref="QueueMembers.HasTooFewCopies"/>), oldest first. A copy on the
-    /// disk of a member that is down counts. Looks at all messages unless there is none such.
+    /// disk of a member that is down counts, unless another of its disks is to be vacated. Looks at all messages unless there is none such.
     /// </summary>
     /// <param name="after">Only ids after this one; null: from the first.</param>
     /// <param name="limit">At most this many.</param>

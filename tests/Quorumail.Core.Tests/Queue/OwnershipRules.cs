@@ -59,8 +59,13 @@ internal sealed class OwnershipRules
 
     private static bool HasTooFew(QueuedMessage message, QueueMembers members)
     {
-        var staying = members.Nodes.Where(n => !n.IsVacating).ToList();
-        return staying.Count(n => message.Holders.Contains(new BodyHolder(n.Name, n.Incarnation))) < Math.Min(members.MinCopies, staying.Count);
+        var isVacated = members.Nodes.Any(n => n.IsVacating && IsHolder(n));
+        return IsTooFewOf([.. members.Nodes.Where(n => !n.IsVacating)])
+            || (isVacated && IsTooFewOf([.. members.Nodes.Where(n => n is { IsVacating: false, IsDown: false })]));
+
+        bool IsHolder(QueueNode node) => message.Holders.Contains(new BodyHolder(node.Name, node.Incarnation));
+
+        bool IsTooFewOf(List<QueueNode> places) => places.Count(IsHolder) < Math.Min(members.MinCopies, places.Count);
     }
 
     private static List<QueuedMessage> Pages(QueueState state)

@@ -242,6 +242,28 @@ public sealed class OwnershipTests
     }
 
     [Fact]
+    public void A_disk_is_vacated_onto_disks_that_are_up()
+    {
+        Apply(new NodesChangedCommand([new("v", 1), new("w", 1), new("x", 1), new("y", 1), new("z", 1)], 3, Wait));
+        Apply(Message(Id, "x", "y", "z"));
+        Apply(new NodeDownCommand("y", 1));
+        Assert.Equal(0, _state.Copies.TooFew);
+        Apply(new NodeDrainingCommand("x", true, true));
+        foreach (var next in (string[])["w", "v"])
+        {
+            Assert.Equal(new DiskDependence(1, 1, 0), On("x"));
+            Assert.Equal(1, _state.Copies.TooFew);
+            Apply(new HoldersChangedCommand([Id], new(next, 1), true));
+        }
+
+        Assert.Equal((new DiskDependence(1, 0, 0), 0), (On("x"), _state.Copies.TooFew));
+
+        // No more can be made than there are disks for.
+        Apply(new NodeDownCommand("w", 1));
+        Assert.Equal((new DiskDependence(1, 1, 0), 0), (On("x"), _state.Copies.TooFew));
+    }
+
+    [Fact]
     public void Where_there_are_no_more_disks_fewer_copies_are_wanted()
     {
         Apply(new NodesChangedCommand([new("a", 1), new("b", 1)], 2, Wait));
