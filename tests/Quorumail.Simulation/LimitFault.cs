@@ -13,4 +13,7 @@ public enum LimitFault
 
     /// <summary>Uses its own share right after a start, though an earlier life may have used it.</summary>
     SharesAtOnce,
+
+    /// <summary>Grants others a node's share as soon as a definition takes it away, though the node may have used it.</summary>
+    ForgetsShares,
 }

@@ -76,8 +76,9 @@ internal sealed class LimitNode
     {
         var members = _state.Members;
         var count = members.Count(m => m.Members > 0);
-        if (members.FirstOrDefault(m => m.Node == Name) is { Members: > 0 } own && own.Members != count
-            && _ledger.Adopt(count, Now) is { } adopt)
+        var kept = _state.Shares.Where(s => s.Node == Name && s.Until == long.MaxValue).Select(s => s.Number).DefaultIfEmpty().Max();
+        if (members.FirstOrDefault(m => m.Node == Name) is { Members: > 0 } own && (own.Members != count || kept > 0)
+            && _ledger.Adopt(count, Now, kept) is { } adopt)
         {
             _world.Propose(this, adopt, _ => { });
         }

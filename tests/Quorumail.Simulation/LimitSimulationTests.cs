@@ -46,6 +46,7 @@ public sealed class LimitSimulationTests
     [InlineData(LimitFault.UsesUnknownGrants)]
     [InlineData(LimitFault.IgnoresEnds)]
     [InlineData(LimitFault.SharesAtOnce)]
+    [InlineData(LimitFault.ForgetsShares)]
     public void A_planted_fault_of_limits_is_found(LimitFault fault)
     {
         for (var seed = 1; seed <= 200; seed++)

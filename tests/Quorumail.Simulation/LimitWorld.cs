@@ -4,7 +4,8 @@ namespace Quorumail.Simulation;
 
 /// <summary>
 /// One run of limits: nodes take as much as they can of tokens and connections, while they crash, are cut off, join and leave,
-/// and what they propose commits, or not, or late. Nobody ever sees more than the capacity.
+/// limits get other policies and less capacity, and what nodes propose commits, or not, or late. Nobody ever sees more than the
+/// highest capacity.
 /// </summary>
 internal sealed class LimitWorld
 {
@@ -154,7 +155,7 @@ internal sealed class LimitWorld
     private void Fail()
     {
         var name = _members[Simulator.Random.Next(_members.Count)];
-        switch (Simulator.Random.Next(4))
+        switch (Simulator.Random.Next(5))
         {
             case 0:
                 Nodes.Remove(name);
@@ -179,6 +180,20 @@ internal sealed class LimitWorld
                 Nodes.Remove(name);
                 Commit(new LimitNodesCommand(_members));
                 break;
+            case 4:
+                Redefine();
+                break;
         }
+    }
+
+    private void Redefine()
+    {
+        var limits = _state.Definitions.ToArray();
+        var limit = limits[Simulator.Random.Next(limits.Length)] with
+        {
+            Policy = Simulator.Chance(50) ? LimitPolicy.Share : LimitPolicy.Closed,
+            Capacity = Simulator.Chance(75) ? Capacity : Capacity / 2,
+        };
+        Commit(new DefineLimitCommand(limit, KeepsShares: Fault != LimitFault.ForgetsShares));
     }
 }

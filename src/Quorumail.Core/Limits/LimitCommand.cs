@@ -12,7 +12,12 @@ public abstract record LimitCommand
 /// Defines a limit, or changes it. What was granted under another definition counts on: a lower capacity holds at once for
 /// grants, a new kind or period only when nothing is granted any more (<see cref="LimitStatus.Busy"/> until then).
 /// </summary>
-public sealed record DefineLimitCommand(LimitDefinition Definition) : LimitCommand;
+/// <param name="Definition">From now on.</param>
+/// <param name="KeepsShares">
+/// What was reserved for a node and is no more stays so until the node has <see cref="AdoptShareCommand">adopted</see> the new share,
+/// and in a window that is open then: it may have used it. Not known before feature level 4.
+/// </param>
+public sealed record DefineLimitCommand(LimitDefinition Definition, bool KeepsShares = false) : LimitCommand;
 
 /// <summary>There is no such limit any more. What is granted of it counts until its end, should the limit come back.</summary>
 public sealed record RemoveLimitCommand(string Limit) : LimitCommand;
@@ -24,7 +29,10 @@ public sealed record RemoveLimitCommand(string Limit) : LimitCommand;
 public sealed record LimitNodesCommand(IReadOnlyList<string> Nodes) : LimitCommand;
 
 /// <summary>A node goes by this number of members from now on, and has no more connections open than its share then allows.</summary>
-public sealed record AdoptShareCommand(string Node, int Members) : LimitCommand;
+/// <param name="Node">The node.</param>
+/// <param name="Members">How many there are.</param>
+/// <param name="Shares">The highest <see cref="LimitShare.Number"/> of its own that it uses no more; 0: none.</param>
+public sealed record AdoptShareCommand(string Node, int Members, long Shares = 0) : LimitCommand;
 
 /// <summary>
 /// Asks for tokens; the answer tells how many there are, 0 to <paramref name="Count"/>. They are spent when granted, whether

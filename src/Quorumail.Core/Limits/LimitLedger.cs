@@ -74,16 +74,20 @@ public sealed class LimitLedger(string node, long margin, long askAgain = 1000, 
     }
 
     /// <summary>
-    /// What to propose when the log has another number of members than this node goes by. From now on the smaller of the two
-    /// shares is used. Null while more connections are open than the new share allows.
+    /// What to propose when the log has another number of members than this node goes by, or keeps shares of earlier definitions for it
+    /// (<see cref="LimitShare"/>). From now on the smaller of the two shares is used. Null while more connections are open than the
+    /// new share allows.
     /// </summary>
-    public AdoptShareCommand? Adopt(int members, long now)
+    /// <param name="members">How many there are.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="shares">The highest number of a share that is kept for it; 0 for none. Its definitions are known here.</param>
+    public AdoptShareCommand? Adopt(int members, long now, long shares = 0)
     {
         _adopting = members;
         Share(_members, now);
         return _holdings.All(h => !_limits.TryGetValue(h.Key.Limit, out var limit) || limit.Definition.Kind != LimitKind.Concurrency
                 || h.Value.OwnSlots <= limit.Definition.ReserveOf(members))
-            ? new AdoptShareCommand(node, members)
+            ? new AdoptShareCommand(node, members, shares)
             : null;
     }
 

@@ -9,4 +9,8 @@ public sealed record LimitRecords(
     long NextSlot,
     IReadOnlyList<LimitDefinition> Definitions,
     IReadOnlyList<LimitMember> Members,
-    IReadOnlyList<LimitGrant> Grants);
+    IReadOnlyList<LimitGrant> Grants)
+{
+    /// <summary>By limit and node.</summary>
+    public IReadOnlyList<LimitShare> Shares { get; init; } = [];
+}

@@ -5,7 +5,7 @@ namespace Quorumail.Core.Limits;
 /// reserved shares; what nodes use is never more than granted or reserved. The same commands with the same stamps give the
 /// same state and answers on every node. <see cref="Apply"/> never throws for what a command holds. Not thread-safe.
 /// </summary>
-public sealed class LimitState
+public sealed partial class LimitState
 {
     private readonly LimitBounds _bounds;
     private readonly SortedDictionary<string, LimitDefinition> _definitions = new(StringComparer.Ordinal);
@@ -37,7 +37,7 @@ public sealed class LimitState
     public IReadOnlyList<LimitGrant> GrantsOf(string limit, string key) => _grants.TryGetValue((limit, key), out var grants) ? [.. grants] : [];
 
     /// <summary>All but the grants.</summary>
-    public LimitRecords Head => new(_nextSlot, [.. _definitions.Values], [.. _members.Values], []);
+    public LimitRecords Head => new(_nextSlot, [.. _definitions.Values], [.. _members.Values], []) { Shares = Shares };
 
     /// <summary>All there is, in one order on all nodes.</summary>
     public LimitRecords Records => new(
@@ -45,7 +45,10 @@ public sealed class LimitState
         [
             .. _grants.Values.SelectMany(g => g).OrderBy(g => g.Limit, StringComparer.Ordinal).ThenBy(g => g.Key, StringComparer.Ordinal)
                 .ThenBy(g => g.Slot).ThenBy(g => g.Node, StringComparer.Ordinal),
-        ]);
+        ])
+    {
+        Shares = Shares,
+    };
 
     /// <summary>Makes a state of what was persisted.</summary>
     public static LimitState Restore(LimitRecords records, LimitBounds? bounds = null)
@@ -59,6 +62,11 @@ public sealed class LimitState
         foreach (var member in records.Members)
         {
             state._members[member.Node] = member;
+        }
+
+        foreach (var share in records.Shares)
+        {
+            state._shares[(share.Limit, share.Node)] = share;
         }
 
         foreach (var grant in records.Grants)
@@ -77,7 +85,7 @@ public sealed class LimitState
         var pool = (long)limit.Capacity;
         foreach (var member in _members.Values)
         {
-            pool -= member.ReserveOf(limit, stamp);
+            pool -= ReserveOf(limit, member, stamp);
         }
 
         return (int)Math.Max(0, pool);
@@ -116,7 +124,7 @@ public sealed class LimitState
         Clear(stamp);
         return command switch
         {
-            DefineLimitCommand c => Define(c.Definition, stamp),
+            DefineLimitCommand c => Define(c.Definition, c.KeepsShares, stamp),
             RemoveLimitCommand c => Remove(c.Limit),
             LimitNodesCommand c => ChangeNodes(c.Nodes, stamp),
             AdoptShareCommand c => Adopt(c, stamp),
@@ -129,7 +137,7 @@ public sealed class LimitState
         };
     }
 
-    private LimitAnswer Define(LimitDefinition? definition, long stamp)
+    private LimitAnswer Define(LimitDefinition? definition, bool keepsShares, long stamp)
     {
         if (definition is null || !IsText(definition.Name) || definition.Kind is not (LimitKind.Rate or LimitKind.Concurrency)
             || definition.Policy is not (LimitPolicy.Closed or LimitPolicy.Share)
@@ -152,6 +160,12 @@ public sealed class LimitState
             && _grants.Any(g => g.Key.Limit == definition.Name && g.Value.Exists(grant => grant.Until > stamp && (before is not null || IsOther(grant, definition.Kind)))))
         {
             return new LimitAnswer(LimitStatus.Busy);
+        }
+
+        ForgetShares(stamp);
+        if (before is not null && keepsShares)
+        {
+            KeepShares(before, definition, stamp);
         }
 
         _definitions[definition.Name] = definition;
@@ -217,6 +231,7 @@ public sealed class LimitState
         if (member.Members > 0)
         {
             _members[member.Node] = member with { Members = 0, MembersBefore = member.Members, ChangedAt = stamp };
+            LeaveShares(member.Node, stamp);
         }
         else if (stamp - member.ChangedAt > _bounds.MaxPeriod)
         {
@@ -242,6 +257,13 @@ public sealed class LimitState
             // Adopted twice in one window, the largest share of the three counts.
             var before = member.MembersBefore > 0 && member.ChangedAt > 0 ? Math.Min(member.Members, member.MembersBefore) : member.Members;
             _members[member.Node] = member with { Members = command.Members, MembersBefore = before, ChangedAt = stamp };
+            HeadChanged();
+        }
+
+        if (command.Shares > 0)
+        {
+            EndShares(member.Node, command.Shares, stamp);
+            ForgetShares(stamp);
             HeadChanged();
         }
 

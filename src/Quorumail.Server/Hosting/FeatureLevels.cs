@@ -9,6 +9,9 @@ internal static class FeatureLevels
     /// <summary>Small bodies in the commands that enqueue their messages.</summary>
     public const int CarriedBodies = 3;
 
+    /// <summary>Shares of limits that are kept until their nodes have adopted smaller ones.</summary>
+    public const int KeptShares = 4;
+
     /// <summary>The highest that this program knows.</summary>
-    public const int Highest = CarriedBodies;
+    public const int Highest = KeptShares;
 }

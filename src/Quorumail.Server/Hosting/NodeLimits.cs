@@ -27,6 +27,7 @@ internal sealed class NodeLimits : IAsyncDisposable
                 ? () => queue.IsReady ? [queue.NodeId] : []
                 : () => cluster.IsReady ? [.. cluster.Contacts.Select(contact => contact.Peer.NodeId)] : [],
             cluster is null ? () => true : () => cluster.Node?.FeatureLevel >= FeatureLevels.Limits,
+            cluster is null ? () => true : () => cluster.Node?.FeatureLevel >= FeatureLevels.KeptShares,
             queue.ProposeAsync,
             time,
             log);

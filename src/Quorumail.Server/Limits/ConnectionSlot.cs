@@ -30,6 +30,9 @@ internal sealed class ConnectionSlot(SharedLimits limits, HeldSlot held, long si
     /// <summary>Whether the log is asked to keep it.</summary>
     internal bool IsAsked { get; set; }
 
+    /// <summary>Whether the node's own share has become smaller: it ends at the next opportunity.</summary>
+    internal bool IsGivenUp { get; set; }
+
     /// <summary>Whether another node should have its turn.</summary>
     public bool IsOver => IsOverAt(limits.Now);
 
@@ -38,7 +41,7 @@ internal sealed class ConnectionSlot(SharedLimits limits, HeldSlot held, long si
     public void Close(bool isSeen) => limits.Close(this, isSeen);
 
     /// <summary>Whether another node should have its turn at a time.</summary>
-    internal bool IsOverAt(long now) => Held.Number != 0 && now - since >= Tenure;
+    internal bool IsOverAt(long now) => IsGivenUp || (Held.Number != 0 && now - since >= Tenure);
 
     /// <summary>Ends its connection. Runs what waits for that, so nothing may be locked.</summary>
     internal void Lose() => _lost.Cancel();

@@ -16,6 +16,7 @@ internal sealed partial class LimitDuties : IAsyncDisposable
     private readonly IReadOnlyList<LimitDefinition> _wanted;
     private readonly Func<IReadOnlyList<string>> _members;
     private readonly Func<bool> _areKnown;
+    private readonly Func<bool> _areSharesKept;
     private readonly Func<LimitCommand, CancellationToken, ValueTask<LimitAnswer?>> _propose;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
@@ -27,6 +28,7 @@ internal sealed partial class LimitDuties : IAsyncDisposable
     /// <param name="wanted">What the configuration says.</param>
     /// <param name="members">The members by name, if this node leads; empty if it does not.</param>
     /// <param name="areKnown">Whether every member's program knows limits.</param>
+    /// <param name="areSharesKept">Whether every member's program keeps a node's share until it has adopted a smaller one.</param>
     /// <param name="propose">Proposes a command and waits for the answer; null for an outcome that nobody knows.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">Told what the operator should know.</param>
@@ -35,6 +37,7 @@ internal sealed partial class LimitDuties : IAsyncDisposable
         IReadOnlyList<LimitDefinition> wanted,
         Func<IReadOnlyList<string>> members,
         Func<bool> areKnown,
+        Func<bool> areSharesKept,
         Func<LimitCommand, CancellationToken, ValueTask<LimitAnswer?>> propose,
         TimeProvider time,
         ILogger log)
@@ -43,6 +46,7 @@ internal sealed partial class LimitDuties : IAsyncDisposable
         _wanted = wanted;
         _members = members;
         _areKnown = areKnown;
+        _areSharesKept = areSharesKept;
         _propose = propose;
         _time = time;
         _log = log;
@@ -123,14 +127,25 @@ internal sealed partial class LimitDuties : IAsyncDisposable
             }
         }
 
+        var keepsShares = _areSharesKept();
         foreach (var limit in _wanted)
         {
-            if (!rules.Limits.Contains(limit) && await ProposeAsync(new DefineLimitCommand(limit), token) is { Status: LimitStatus.Busy } && _busy.Add(limit.Name))
+            if (rules.Limits.Contains(limit) || (!keepsShares && LessensShares(rules, limit)))
+            {
+                continue;
+            }
+
+            if (await ProposeAsync(new DefineLimitCommand(limit, keepsShares), token) is { Status: LimitStatus.Busy } && _busy.Add(limit.Name))
             {
                 LogBusy(_log, limit.Name);
             }
         }
     }
+
+    // Nodes may have used their shares in this window: the others must not be granted them, and an older program would.
+    private static bool LessensShares(LimitRules rules, LimitDefinition limit) =>
+        rules.Limits.FirstOrDefault(before => string.Equals(before.Name, limit.Name, StringComparison.Ordinal)) is { } before
+        && before.ReserveOf(1) > limit.ReserveOf(1);
 
     // What is not decided is found to be missing at the next look.
     private async ValueTask<LimitAnswer?> ProposeAsync(LimitCommand command, CancellationToken token)

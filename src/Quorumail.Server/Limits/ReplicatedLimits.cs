@@ -115,5 +115,5 @@ internal sealed class ReplicatedLimits(LimitState restored)
         }
     }
 
-    private static LimitRules RulesOf(LimitState state) => new([.. state.Definitions], [.. state.Members]);
+    private static LimitRules RulesOf(LimitState state) => new([.. state.Definitions], [.. state.Members], state.Shares);
 }

@@ -141,12 +141,21 @@ public sealed partial class SharedLimits
         return slot;
     }
 
+    // More connections are open than the share allows: each ends when it can, and the slots left are taken anew.
+    private void EndOwnSlots()
+    {
+        foreach (var slot in _slots)
+        {
+            slot.IsGivenUp |= slot.Held.Number == 0;
+        }
+    }
+
     private bool MustClose(ConnectionSlot slot, long now) => _ledger.MustClose(slot.Held, now + ClosingTime);
 
     private FreeSlotCommand? Release(ConnectionSlot slot, long now)
     {
         _slots.Remove(slot);
-        if (slot.IsOverAt(now))
+        if (slot.Held.Number != 0 && slot.IsOverAt(now))
         {
             _pausedUntil[(slot.Held.Limit, slot.Held.Key)] = now + TurnPause;
         }

@@ -215,19 +215,24 @@ public sealed partial class SharedLimits : IAsyncDisposable
         }
     }
 
-    // The members have changed: this node goes by their new number as soon as the log knows that it does.
+    // The members or the limits have changed: this node goes by its new shares as soon as the log knows that it does.
     private async ValueTask AdoptAsync(CancellationToken token)
     {
         var rules = _state.Rules;
         var members = rules.MemberCount;
         AdoptShareCommand? adopt = null;
-        if (rules.MembersOf(_nodeId) is var own && own > 0 && own != members)
+        var shares = rules.KeptFor(_nodeId);
+        if (rules.MembersOf(_nodeId) is var own && own > 0 && (own != members || shares > 0))
         {
             lock (_lock)
             {
                 var now = _clusterTime();
                 Refresh(now);
-                adopt = _ledger.Adopt(members, now);
+                adopt = _ledger.Adopt(members, now, shares);
+                if (adopt is null)
+                {
+                    EndOwnSlots();
+                }
             }
         }
 

@@ -13,16 +13,16 @@ public sealed class LimitStateTests
     private static readonly Gen<string> Limit = Gen.Int[0, 2].Select(n => n == 0 ? "rate" : n == 1 ? "slots" : "none");
 
     private static readonly Gen<LimitCommand> Command = Gen.Frequency<LimitCommand>(
-        (1, Gen.Select(Gen.Bool, Gen.Int[0, 12], Gen.Int[1, 2], Gen.Int[1, 2], (slots, capacity, period, policy) =>
+        (1, Gen.Select(Gen.Bool, Gen.Int[0, 12], Gen.Int[1, 2], Gen.Int[1, 2], Gen.Bool, (slots, capacity, period, policy, keepsShares) =>
             (LimitCommand)new DefineLimitCommand((slots ? Slots : Rate) with
             {
                 Capacity = capacity,
                 Period = period * 500,
                 Policy = (LimitPolicy)policy,
-            }))),
+            }, keepsShares))),
         (1, Limit.Select(limit => (LimitCommand)new RemoveLimitCommand(limit))),
         (1, Node.Array[0, 3].Select(nodes => (LimitCommand)new LimitNodesCommand(nodes))),
-        (1, Gen.Select(Node, Gen.Int[0, 3], (node, members) => (LimitCommand)new AdoptShareCommand(node, members))),
+        (1, Gen.Select(Node, Gen.Int[0, 3], Gen.Long[0, 9], (node, members, shares) => (LimitCommand)new AdoptShareCommand(node, members, shares))),
         (6, Gen.Select(Limit, Key, Node, Gen.Int[0, 5], (limit, key, node, count) => (LimitCommand)new WantTokensCommand(limit, key, node, count))),
         (2, Gen.Select(Key, Node, Gen.Int[1, 6], Gen.Int[1, 3], (key, node, until, count) =>
             (LimitCommand)new ReturnTokensCommand("rate", key, node, until * 500, count))),
@@ -77,6 +77,53 @@ public sealed class LimitStateTests
         Assert.Equal(10, _state.PoolOf(shared, 1000));
     }
 
+    [Theory]
+    [InlineData(LimitPolicy.Closed, 24)]
+    [InlineData(LimitPolicy.Share, 12)]
+    public void A_definition_that_lessens_shares_gives_them_to_nobody_before_their_node_has_adopted_it(LimitPolicy policy, int capacity)
+    {
+        var shared = Rate with { Capacity = 24, Policy = LimitPolicy.Share };
+        var next = shared with { Capacity = capacity, Policy = policy };
+        _state.Apply(new DefineLimitCommand(shared), 0);
+        _state.Apply(new LimitNodesCommand(["a", "b", "c"]), 0);
+        _state.Apply(new DefineLimitCommand(next, KeepsShares: true), 100);
+        Assert.Equal(capacity - 12, _state.PoolOf(next, 100));
+        Assert.Equal(capacity - 12, _state.PoolOf(next, 2000));
+
+        var numbers = _state.Shares.ToDictionary(share => share.Node, share => share.Number);
+        _state.Apply(new AdoptShareCommand("a", 3), 2000);
+        _state.Apply(new AdoptShareCommand("b", 3, numbers["b"]), 2000);
+        _state.Apply(new LimitNodesCommand(["a", "b"]), 2000);
+        Assert.Equal(capacity - 12, _state.PoolOf(next, 2999));
+        Assert.Equal(capacity - 4 - next.ReserveOf(3), _state.PoolOf(next, 3000));
+        _state.Apply(new AdoptShareCommand("a", 2, numbers["a"]), 3000);
+        Assert.Equal(capacity - next.ReserveOf(2) - next.ReserveOf(3), _state.PoolOf(next, 4000));
+    }
+
+    [Fact]
+    public void A_share_of_connections_is_granted_to_others_when_its_node_has_closed_them()
+    {
+        var shared = Slots with { Policy = LimitPolicy.Share };
+        _state.Apply(new DefineLimitCommand(shared), 0);
+        _state.Apply(new LimitNodesCommand(["a"]), 0);
+        LimitLedger ledger = new("a", 50);
+        ledger.Define(shared, 0);
+        ledger.Share(1, 0);
+        var own = ledger.Open("slots", "k", 5000).Slot!;
+        Assert.Equal(0, own.Number);
+
+        var closed = Slots with { Policy = LimitPolicy.Closed };
+        _state.Apply(new DefineLimitCommand(closed, KeepsShares: true), 5000);
+        ledger.Define(closed, 5000);
+        var number = Assert.Single(_state.Shares).Number;
+        Assert.Null(ledger.Adopt(1, 5000, number));
+        Assert.Equal(LimitStatus.Granted, _state.Apply(new WantSlotCommand("slots", "k", "a"), 5000).Status);
+        Assert.Equal(LimitStatus.Exhausted, _state.Apply(new WantSlotCommand("slots", "k", "a"), 5000).Status);
+        ledger.Close(own);
+        _state.Apply(ledger.Adopt(1, 5100, number)!, 5100);
+        Assert.Equal(LimitStatus.Granted, _state.Apply(new WantSlotCommand("slots", "k", "a"), 5100).Status);
+    }
+
     [Fact]
     public void What_is_persisted_restores_to_the_live_state() =>
         Gen.Select(Gen.Select(Command, Gen.Int[0, 300]).Array[1, 50], Gen.Int[0, 50]).Sample((steps, cut) =>
@@ -98,6 +145,7 @@ public sealed class LimitStateTests
                 var (one, other) = (live.Records, restored.Records);
                 Assert.Equal(one.Grants, other.Grants);
                 Assert.Equal(one.Members, other.Members);
+                Assert.Equal(one.Shares, other.Shares);
                 Assert.Equal((one.NextSlot, live.KeyCount), (other.NextSlot, restored.KeyCount));
                 Assert.True(live.KeyCount <= bounds.MaxKeys);
                 Assert.All(

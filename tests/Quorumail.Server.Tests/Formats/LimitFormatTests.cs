@@ -21,9 +21,11 @@ public sealed class LimitFormatTests
     [
         ("define", new DefineLimitCommand(new LimitDefinition("slots", LimitKind.Concurrency, 20, 30_000, LimitPolicy.Closed))),
         ("define-rate", new DefineLimitCommand(Records.Definitions[0])),
+        ("define-kept", new DefineLimitCommand(Records.Definitions[0], KeepsShares: true)),
         ("remove", new RemoveLimitCommand("rate")),
         ("nodes", new LimitNodesCommand(["n1", "n2"])),
         ("adopt", new AdoptShareCommand("n1", 3)),
+        ("adopt-kept", new AdoptShareCommand("n1", 3, 8)),
         ("want-tokens", new WantTokensCommand("rate", "ann", "n1", 30)),
         ("return-tokens", new ReturnTokensCommand("rate", "ann", "n1", Until, 4)),
         ("want-slot", new WantSlotCommand("slots", "mx.example", "n2")),
@@ -53,6 +55,9 @@ public sealed class LimitFormatTests
         file.Holds<LimitAnswer?>("answer", new LimitAnswer(LimitStatus.Exhausted, 30, Until, 7), answer => LimitEncoding.Encode(answer!.Value), bytes => LimitEncoding.DecodeAnswer(bytes));
         file.Holds<LimitAnswer?>("answer-least", new LimitAnswer(LimitStatus.Granted), answer => LimitEncoding.Encode(answer!.Value), bytes => LimitEncoding.DecodeAnswer(bytes));
         file.Holds("records", Records, LimitEncoding.Encode, bytes => LimitEncoding.DecodeRecords(bytes));
+        file.Holds(
+            "records-shares", Records with { Shares = [new LimitShare("rate", "n1", 160, 8, Until), new LimitShare("rate", "n2", 160, 9, long.MaxValue)] },
+            LimitEncoding.Encode, bytes => LimitEncoding.DecodeRecords(bytes));
         file.Close();
     }
 

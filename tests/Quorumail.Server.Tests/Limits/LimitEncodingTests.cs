@@ -15,10 +15,10 @@ public sealed class LimitEncodingTests
     {
         LimitCommand[] commands =
         [
-            new DefineLimitCommand(new LimitDefinition(p.Limit, LimitKind.Concurrency, p.Count, p.Number, LimitPolicy.Share)),
+            new DefineLimitCommand(new LimitDefinition(p.Limit, LimitKind.Concurrency, p.Count, p.Number, LimitPolicy.Share), p.Count % 2 == 0),
             new RemoveLimitCommand(p.Limit),
             new LimitNodesCommand([p.Limit, p.Key, p.Node]),
-            new AdoptShareCommand(p.Node, p.Count),
+            new AdoptShareCommand(p.Node, p.Count, p.Number),
             new WantTokensCommand(p.Limit, p.Key, p.Node, p.Count),
             new ReturnTokensCommand(p.Limit, p.Key, p.Node, p.Number, p.Count),
             new WantSlotCommand(p.Limit, p.Key, p.Node),
@@ -37,7 +37,10 @@ public sealed class LimitEncodingTests
             p.Number,
             [new LimitDefinition(p.Limit, LimitKind.Rate, p.Count, p.Number, LimitPolicy.Closed)],
             [new LimitMember(p.Node, p.Count, -p.Count, p.Number)],
-            [new LimitGrant(p.Limit, p.Key, p.Node, p.Number, p.Count, -p.Number)]);
+            [new LimitGrant(p.Limit, p.Key, p.Node, p.Number, p.Count, -p.Number)])
+        {
+            Shares = [new LimitShare(p.Limit, p.Node, p.Count, p.Number, -p.Number)],
+        };
         return LimitEncoding.DecodeAnswer(LimitEncoding.Encode(answer)) == answer
             && QueueEncodingTests.Text(LimitEncoding.DecodeRecords(LimitEncoding.Encode(records))) == QueueEncodingTests.Text(records);
     });

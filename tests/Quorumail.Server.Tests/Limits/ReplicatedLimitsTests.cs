@@ -20,11 +20,11 @@ public sealed class ReplicatedLimitsTests
     private static readonly Gen<string> Node = Gen.Int[1, 3].Select(n => $"n{n}");
 
     private static readonly Gen<LimitCommand> Command = Gen.Frequency<LimitCommand>(
-        (2, Gen.Select(Name, Gen.Int[1, 12], Gen.Bool, (name, capacity, shared) => (LimitCommand)new DefineLimitCommand(new LimitDefinition(
-            name, name == "rate" ? LimitKind.Rate : LimitKind.Concurrency, capacity, 3000, shared ? LimitPolicy.Share : LimitPolicy.Closed)))),
+        (2, Gen.Select(Name, Gen.Int[1, 12], Gen.Bool, Gen.Bool, (name, capacity, shared, keepsShares) => (LimitCommand)new DefineLimitCommand(new LimitDefinition(
+            name, name == "rate" ? LimitKind.Rate : LimitKind.Concurrency, capacity, 3000, shared ? LimitPolicy.Share : LimitPolicy.Closed), keepsShares))),
         (1, Name.Select(name => (LimitCommand)new RemoveLimitCommand(name))),
         (1, Node.Array[1, 3].Select(nodes => (LimitCommand)new LimitNodesCommand([.. nodes.Distinct()]))),
-        (1, Gen.Select(Node, Gen.Int[1, 3], (node, members) => (LimitCommand)new AdoptShareCommand(node, members))),
+        (1, Gen.Select(Node, Gen.Int[1, 3], Gen.Long[0, 9], (node, members, shares) => (LimitCommand)new AdoptShareCommand(node, members, shares))),
         (6, Gen.Select(Key, Node, Gen.Int[1, 5], (key, node, count) => (LimitCommand)new WantTokensCommand("rate", key, node, count))),
         (2, Gen.Select(Key, Node, Gen.Int[1, 20], (key, node, until) => (LimitCommand)new ReturnTokensCommand("rate", key, node, until * 3000, 1))),
         (4, Gen.Select(Key, Node, (key, node) => (LimitCommand)new WantSlotCommand("slots", key, node))),

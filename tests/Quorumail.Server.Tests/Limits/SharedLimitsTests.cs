@@ -148,7 +148,7 @@ public sealed class SharedLimitsTests
         _log.Define("old", 5);
         LimitDefinition[] wanted = [new("new", LimitKind.Rate, 30, 60_000, LimitPolicy.Share)];
         await using var duties = new LimitDuties(
-            _log.State, wanted, () => ["n2", "n1"], () => true, _log.ProposeAsync, _time, NullLogger.Instance);
+            _log.State, wanted, () => ["n2", "n1"], () => true, () => true, _log.ProposeAsync, _time, NullLogger.Instance);
         await duties.SettleAsync(Token);
         Assert.True(duties.IsSettled);
         Assert.Equal(wanted, _log.State.Rules.Limits);
@@ -159,8 +159,8 @@ public sealed class SharedLimitsTests
     public async Task Nobody_is_told_of_limits_before_every_member_knows_them_or_by_who_does_not_lead()
     {
         LimitDefinition[] wanted = [new("new", LimitKind.Rate, 30, 60_000, LimitPolicy.Closed)];
-        await using var young = new LimitDuties(_log.State, wanted, () => ["n1"], () => false, _log.ProposeAsync, _time, NullLogger.Instance);
-        await using var follower = new LimitDuties(_log.State, wanted, () => [], () => true, _log.ProposeAsync, _time, NullLogger.Instance);
+        await using var young = new LimitDuties(_log.State, wanted, () => ["n1"], () => false, () => false, _log.ProposeAsync, _time, NullLogger.Instance);
+        await using var follower = new LimitDuties(_log.State, wanted, () => [], () => true, () => true, _log.ProposeAsync, _time, NullLogger.Instance);
         for (var i = 0; i < 10; i++)
         {
             _time.Advance(TimeSpan.FromSeconds(1));
@@ -168,6 +168,35 @@ public sealed class SharedLimitsTests
         }
 
         Assert.Equal(0, _log.Proposals);
+    }
+
+    [Fact]
+    public async Task Shares_are_lessened_when_every_member_knows_how()
+    {
+        _log.Define("rate", 24, LimitPolicy.Share);
+        _log.Apply(new LimitNodesCommand(["n1", "n2", "n3"]));
+        var isKnown = false;
+        LimitDefinition[] wanted = [_log.State.Rules.Limits[0] with { Policy = LimitPolicy.Closed }];
+        await using var duties = new LimitDuties(
+            _log.State, wanted, () => ["n1", "n2", "n3"], () => true, () => Volatile.Read(ref isKnown), _log.ProposeAsync, _time, NullLogger.Instance);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(0, _log.Proposals);
+        Volatile.Write(ref isKnown, true);
+        while (!duties.IsSettled)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(250));
+            await Task.Yield();
+        }
+
+        Assert.Equal(12, Assert.Single(_log.State.Usage(0)).Reserved);
+        await using var node = _log.NodeOf("n1");
+        while (_log.State.Rules.KeptFor("n1") > 0)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(500));
+            await Task.Yield();
+        }
+
+        Assert.Equal(2, _log.State.Rules.Shares.Count(share => share.Until == long.MaxValue));
     }
 
     private static async Task<int> TakeAllAsync(SharedLimits node, string limit)

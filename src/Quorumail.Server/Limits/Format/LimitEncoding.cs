@@ -55,6 +55,14 @@ internal static class LimitEncoding
             Count = grant.Count,
             Until = grant.Until,
         }));
+        stored.Shares.AddRange(records.Shares.Select(share => new StoredLimitShare
+        {
+            Limit = share.Limit,
+            Node = share.Node,
+            Reserve = share.Reserve,
+            Number = share.Number,
+            Until = share.Until,
+        }));
         return Write(stored);
     }
 
@@ -70,15 +78,18 @@ internal static class LimitEncoding
             stored.NextSlot,
             [.. stored.Limits.Select(ToDefinition)],
             [.. stored.Members.Select(m => new LimitMember(m.Node, m.Members, m.MembersBefore, m.ChangedAt))],
-            [.. stored.Grants.Select(g => new LimitGrant(g.Limit, g.Key, g.Node, g.Slot, g.Count, g.Until))]);
+            [.. stored.Grants.Select(g => new LimitGrant(g.Limit, g.Key, g.Node, g.Slot, g.Count, g.Until))])
+        {
+            Shares = [.. stored.Shares.Select(s => new LimitShare(s.Limit, s.Node, s.Reserve, s.Number, s.Until))],
+        };
     }
 
     private static LoggedLimitCommand ToLogged(LimitCommand command) => command switch
     {
-        DefineLimitCommand c => new LoggedLimitCommand { Define = ToStored(c.Definition) },
+        DefineLimitCommand c => new LoggedLimitCommand { Define = ToStored(c.Definition), KeepsShares = c.KeepsShares },
         RemoveLimitCommand c => new LoggedLimitCommand { Remove = new LoggedRemoveLimit { Limit = c.Limit } },
         LimitNodesCommand c => new LoggedLimitCommand { Nodes = new LoggedLimitNodes { Nodes = { c.Nodes } } },
-        AdoptShareCommand c => new LoggedLimitCommand { Adopt = new LoggedAdoptShare { Node = c.Node, Members = c.Members } },
+        AdoptShareCommand c => new LoggedLimitCommand { Adopt = new LoggedAdoptShare { Node = c.Node, Members = c.Members, Shares = c.Shares } },
         WantTokensCommand c => new LoggedLimitCommand { WantTokens = Use(c.Limit, c.Key, c.Node, count: c.Count) },
         ReturnTokensCommand c => new LoggedLimitCommand { ReturnTokens = Use(c.Limit, c.Key, c.Node, c.Count, c.Until) },
         WantSlotCommand c => new LoggedLimitCommand { WantSlot = Use(c.Limit, c.Key, c.Node) },
@@ -92,13 +103,13 @@ internal static class LimitEncoding
         switch (logged.KindCase)
         {
             case LoggedLimitCommand.KindOneofCase.Define:
-                return new DefineLimitCommand(ToDefinition(logged.Define));
+                return new DefineLimitCommand(ToDefinition(logged.Define), logged.KeepsShares);
             case LoggedLimitCommand.KindOneofCase.Remove:
                 return new RemoveLimitCommand(logged.Remove.Limit);
             case LoggedLimitCommand.KindOneofCase.Nodes:
                 return new LimitNodesCommand([.. logged.Nodes.Nodes]);
             case LoggedLimitCommand.KindOneofCase.Adopt:
-                return new AdoptShareCommand(logged.Adopt.Node, logged.Adopt.Members);
+                return new AdoptShareCommand(logged.Adopt.Node, logged.Adopt.Members, logged.Adopt.Shares);
             case LoggedLimitCommand.KindOneofCase.WantTokens:
                 var want = logged.WantTokens;
                 return new WantTokensCommand(want.Limit, want.Key, want.Node, want.Count);
