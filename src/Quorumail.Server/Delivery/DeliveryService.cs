@@ -61,7 +61,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
         _smtp = new SmtpTransport(
             new MxResolver(dns, policy, random.Next),
             new SmtpConnector(settings.HelloName, policy, settings.ClientLimits, time, loggers.CreateLogger<SmtpConnector>()),
-            limits, _pool, _converter, queue, settings.Downgrade8Bit, _mailLog);
+            limits, _pool, _converter, queue, settings.Downgrade8Bit, time, _mailLog);
         _maildir = new MaildirTransport(queue, _committer, settings.MailboxOf);
         Random = random.NextDouble;
         _recorder = new AttemptRecorder(

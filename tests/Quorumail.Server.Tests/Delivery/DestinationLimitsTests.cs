@@ -87,6 +87,21 @@ public sealed class DestinationLimitsTests : IAsyncDisposable
         never.SetResult();
     }
 
+    [Theory]
+    [InlineData("421 4.3.2 not now\r\n<hang up>", RouteTls.None)]
+    [InlineData("220 peer.example ESMTP\r\n", RouteTls.Encrypt)]
+    public async Task Another_address_of_a_server_that_was_reached_waits_until_it_has_seen_the_end_of_the_first_connection(string greeting, RouteTls tls)
+    {
+        _log.DefineConnections(LimitNames.ConnectionsPerDestination, 1);
+        await using ScriptedPeer peer = new(System.Net.IPAddress.Any) { Greeting = greeting };
+        await StartAsync(1, peer, "peer.example", tls, new TableDns("A peer.example 127.0.0.1", "A peer.example 127.0.0.2"));
+        Enqueue(1);
+        await UntilAsync(() => peer.AcceptedAt.Count >= 2);
+
+        // Timers go by a coarser clock.
+        Assert.True(TimeProvider.System.GetElapsedTime(peer.AcceptedAt[0], peer.AcceptedAt[1]) >= ConnectionSlot.UnseenTime - TimeSpan.FromMilliseconds(20));
+    }
+
     private static long Now => TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
 
     private static async Task UntilAsync(Func<bool> condition)
@@ -99,7 +114,9 @@ public sealed class DestinationLimitsTests : IAsyncDisposable
         }
     }
 
-    private async Task StartAsync(int nodes)
+    private Task StartAsync(int nodes) => StartAsync(nodes, _peer, "127.0.0.1", RouteTls.May, new TableDns());
+
+    private async Task StartAsync(int nodes, ScriptedPeer peer, string host, RouteTls tls, TableDns dns)
     {
         for (var i = 0; i < nodes; i++)
         {
@@ -118,14 +135,15 @@ public sealed class DestinationLimitsTests : IAsyncDisposable
                         {
                             Match = "*",
                             Transport = RouteTransport.Smtp,
-                            Host = "127.0.0.1",
-                            Port = _peer.Port,
+                            Host = host,
+                            Port = peer.Port,
+                            Tls = tls,
                             ConnectionLimit = LimitNames.ConnectionsPerDestination,
                             DeliveryLimit = LimitNames.DeliveriesPerDestination,
                         },
                     ]),
                 },
-                queue, new DestinationLimits(limits), new TableDns(), TimeProvider.System, NullLoggerFactory.Instance, new Random(i));
+                queue, new DestinationLimits(limits), dns, TimeProvider.System, NullLoggerFactory.Instance, new Random(i));
             _queues.Add(queue);
             _running.Add(limits);
             _running.Add(service);

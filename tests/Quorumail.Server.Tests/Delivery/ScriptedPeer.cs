@@ -23,19 +23,22 @@ public enum Cutting
 public sealed class ScriptedPeer : IAsyncDisposable
 {
     public const string HangUp = "<hang up>";
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly TcpListener _listener;
     private readonly CancellationTokenSource _stop = new();
     private readonly Channel<string> _lines = Channel.CreateUnbounded<string>();
     private readonly List<Task> _sessions = [];
     private readonly Task _accepting;
     private readonly Lock _lock = new();
     private readonly List<string> _messages = [];
+    private readonly List<long> _acceptedAt = [];
     private int _connections;
     private int _open;
     private int _mostOpen;
 
-    public ScriptedPeer()
+    /// <param name="address">Where it listens; null for 127.0.0.1.</param>
+    public ScriptedPeer(IPAddress? address = null)
     {
+        _listener = new TcpListener(address ?? IPAddress.Loopback, 0);
         _listener.Start();
         _accepting = AcceptAsync();
     }
@@ -60,6 +63,18 @@ public sealed class ScriptedPeer : IAsyncDisposable
     public string Injection { get; set; } = "";
 
     public int Connections => Volatile.Read(ref _connections);
+
+    /// <summary>When each connection came, before anything was said, by <see cref="TimeProvider.GetTimestamp"/>.</summary>
+    public IReadOnlyList<long> AcceptedAt
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _acceptedAt];
+            }
+        }
+    }
 
     /// <summary>Connections that are open.</summary>
     public int Open
@@ -149,6 +164,11 @@ public sealed class ScriptedPeer : IAsyncDisposable
             {
                 var client = await _listener.AcceptTcpClientAsync(_stop.Token);
                 Interlocked.Increment(ref _connections);
+                lock (_lock)
+                {
+                    _acceptedAt.Add(TimeProvider.System.GetTimestamp());
+                }
+
                 Count(1);
                 _sessions.Add(ServeAsync(client));
             }

@@ -44,6 +44,7 @@ internal sealed class SmtpTransport(
     EightBitConverter converter,
     IDeliveryQueue queue,
     EightBitDowngrade downgrade,
+    TimeProvider time,
     ILogger mailLog)
 {
     /// <summary>Makes the attempt.</summary>
@@ -136,10 +137,10 @@ internal sealed class SmtpTransport(
                 }
 
                 isLetThrough |= slot is not null;
-                var (connection, failure) = await connector.ConnectAsync(hop, target, slot, abort);
+                var (connection, failure) = await ConnectAsync(hop, target, slot, isUnseen, abort);
                 if (connection is null)
                 {
-                    isUnseen |= failure!.Stage != ClientStage.Connect;
+                    isUnseen = failure!.Stage != ClientStage.Connect || abort.IsCancellationRequested;
                     var reply = new DeliveryReply(
                         failure.IsPermanent ? DeliveryVerdict.Permanent : DeliveryVerdict.Temporary,
                         failure.Reason, failure.EnhancedCode, target.ToString());
@@ -155,6 +156,7 @@ internal sealed class SmtpTransport(
 
                 // It is the connection's from here on.
                 slot = null;
+                isUnseen = false;
                 reach = Reach.Reached;
                 switch (await RunAsync(transaction, connection, abort))
                 {
@@ -179,6 +181,24 @@ internal sealed class SmtpTransport(
         var why = temporary ?? permanent!;
         transaction.SettleRest(why);
         return new TransportResult(null, temporary is null && reach == Reach.Unreachable ? Reach.Unknown : reach, why, IsLetThrough: isLetThrough);
+    }
+
+    /// <summary>Connects to an address. One that is tried after another may lead to the same server, which still counts the connection that has failed.</summary>
+    private async Task<ConnectResult> ConnectAsync(NextHop hop, DeliveryTarget target, ConnectionSlot? slot, bool isUnseen, CancellationToken abort)
+    {
+        if (slot is not null && isUnseen)
+        {
+            try
+            {
+                await Task.Delay(ConnectionSlot.UnseenTime, time, abort);
+            }
+            catch (OperationCanceledException)
+            {
+                return new ConnectResult(null, new ClientFailure(ClientStage.Connect, "4.4.1", "connecting was stopped", IsPermanent: false));
+            }
+        }
+
+        return await connector.ConnectAsync(hop, target, slot, abort);
     }
 
     /// <summary>A connection is never lost to an exception on the way.</summary>
