@@ -12,6 +12,7 @@ internal sealed class ConnectionLimits(SharedLimits limits)
 {
     private readonly List<(string Limit, string Key)> _wanted = [];
     private readonly List<LimitToken> _taken = [];
+    private readonly List<LimitToken> _used = [];
     private readonly HashSet<string> _domains = new(StringComparer.Ordinal);
     private int _next;
 
@@ -101,7 +102,23 @@ internal sealed class ConnectionLimits(SharedLimits limits)
     }
 
     /// <summary>The message may be accepted: what it took is used.</summary>
-    public void Use() => _taken.Clear();
+    public void Use()
+    {
+        _used.Clear();
+        _used.AddRange(_taken);
+        _taken.Clear();
+    }
+
+    /// <summary>The message for which all was used last has not been accepted, and will not be: it is put back.</summary>
+    public void Refused()
+    {
+        foreach (var token in _used)
+        {
+            limits.PutBack(token);
+        }
+
+        _used.Clear();
+    }
 
     /// <summary>The transaction is over: what it took and did not use is put back.</summary>
     public void End()

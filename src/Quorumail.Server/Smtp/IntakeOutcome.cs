@@ -8,4 +8,5 @@ namespace Quorumail.Server.Smtp;
 /// </summary>
 /// <param name="IsQueued">It is committed: 250.</param>
 /// <param name="Refusal">What to answer otherwise.</param>
-public readonly record struct IntakeOutcome(bool IsQueued, SmtpReply? Refusal);
+/// <param name="MayBeQueued">It is, or nobody knows: what it took of limits is used.</param>
+public readonly record struct IntakeOutcome(bool IsQueued, SmtpReply? Refusal, bool MayBeQueued);

@@ -117,17 +117,20 @@ public sealed partial class MessageIntake : IAsyncDisposable
         {
             // The disk may still finish it: the body is nobody's then.
             await _queue.AbandonAsync(body.Id);
-            return new IntakeOutcome(IsQueued: false, SmtpReplies.NotCommitted);
+            return new IntakeOutcome(IsQueued: false, SmtpReplies.NotCommitted, MayBeQueued: false);
         }
         catch (StorageException failure)
         {
             LogBodyFailed(_log, body.Id, failure.Message);
             await body.DisposeAsync();
-            return new IntakeOutcome(IsQueued: false, NotStored);
+            return new IntakeOutcome(IsQueued: false, NotStored, MayBeQueued: false);
         }
 
         var proposal = await _queue.EnqueueAsync(body.Id, envelope, receipt, traits, token);
-        return new IntakeOutcome(proposal.IsAccepted, proposal.IsAccepted || proposal.IsLeftOpen ? null : SmtpReplies.NotCommitted);
+        return new IntakeOutcome(
+            proposal.IsAccepted,
+            proposal.IsAccepted || proposal.IsLeftOpen ? null : SmtpReplies.NotCommitted,
+            proposal.IsAccepted || proposal.Outcome == ProposalOutcome.Unknown);
     }
 
     /// <summary>Lists a message whose 250 the client may not have read.</summary>

@@ -440,8 +440,13 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             _services.MailLogger, body.Id, envelope.ReversePath, _clientText, session.Helo, session.Protocol, body.Size, envelope.Recipients.Count, session.User);
         _limits?.Use();
         var bound = StartCommitTimer();
-        (var isQueued, _refusal) = await _services.Intake.CommitAsync(body, envelope, session.Traits, bound);
+        (var isQueued, _refusal, var mayBeQueued) = await _services.Intake.CommitAsync(body, envelope, session.Traits, bound);
         _clock.Stop();
+        if (!mayBeQueued)
+        {
+            _limits?.Refused();
+        }
+
         if (!isQueued)
         {
             return _refusal is null ? ConnectionAnswer.LeftOpen : ConnectionAnswer.NotCommitted;
@@ -486,37 +491,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             _body = null;
             await body.DisposeAsync();
         }
-    }
-
-    /// <summary>Finds out whose connection it is; false if a load balancer doesn't say.</summary>
-    private async ValueTask<bool> TryIdentifyAsync()
-    {
-        SetClient((_connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
-        if (!_services.Options.ProxyFrom.Contains(_client))
-        {
-            return true;
-        }
-
-        var (status, client) = await _wire.ReadProxyHeaderAsync();
-        if (status != ProxyHeaderStatus.Complete)
-        {
-            if (status == ProxyHeaderStatus.Invalid)
-            {
-                LogNoProxyHeader(_services.Logger, _client);
-            }
-
-            // Otherwise it was a probe, which only connects.
-            return false;
-        }
-
-        SetClient(client?.Address ?? _client);
-        return true;
-    }
-
-    private void SetClient(IPAddress address)
-    {
-        _client = NetworkList.Plain(address);
-        _clientText = _client.ToString();
     }
 
     private void WriteReply(ReadOnlySpan<byte> octets)

@@ -1,6 +1,9 @@
 using System.Net;
 using System.Text;
+using Quorumail.Cluster.Log;
+using Quorumail.Core.Queue;
 using Quorumail.Server.Limits;
+using Quorumail.Server.Queue;
 using Quorumail.Server.Smtp;
 
 namespace Quorumail.Server.Tests.Smtp;
@@ -118,6 +121,24 @@ public sealed class ReceivingLimitsTests
         await client.AskAsync("DATA");
         Assert.StartsWith("451 4.3.2", await client.AskAsync("x: y\r\n."), StringComparison.Ordinal);
         Assert.StartsWith("451 4.7.1", await client.AskAsync("MAIL FROM:<a@busy.test>"), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(ProposalOutcome.Refused)]
+    [InlineData(ProposalOutcome.Applied)]
+    public async Task A_message_that_the_log_has_refused_does_not_count(ProposalOutcome outcome)
+    {
+        await using var server = await SmtpTestServer.StartAsync();
+        server.Limits.Define(LimitNames.PerSenderDomain, 1);
+        using var client = await GreetedAsync(server);
+        server.Queue.Decide = (_, _) => ValueTask.FromResult(new QueueProposal(outcome, ApplyStatus.TooFewCopies));
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.StartsWith("250", await client.AskAsync("MAIL FROM:<a@busy.test>"), StringComparison.Ordinal);
+            await client.AskAsync("RCPT TO:<joe@here.test>");
+            await client.AskAsync("DATA");
+            Assert.StartsWith("451 4.3.2", await client.AskAsync("x: y\r\n."), StringComparison.Ordinal);
+        }
     }
 
     [Fact]
