@@ -195,7 +195,7 @@ internal sealed class ModelDelivery
     private void Record(DeliveryAttempt attempt, AttemptEndedCommand record) =>
         _server.Propose(Spoil(record), status =>
         {
-            var step = attempt.Recorded(status);
+            var step = attempt.Recorded(status, _server.State.TryGet(attempt.Job.Message.Id, out var present) ? present : null);
             switch (step)
             {
                 case AttemptStep.ProposeAgain:
@@ -206,7 +206,7 @@ internal sealed class ModelDelivery
                     return;
                 case AttemptStep.Superseded or AttemptStep.RecordedInPart:
                     var id = attempt.Job.Message.Id;
-                    Observe(new QueueChange(id, _server.State.TryGet(id, out var message) ? message : null));
+                    Observe(new QueueChange(id, present));
                     break;
             }
 

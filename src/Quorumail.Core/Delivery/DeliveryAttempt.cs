@@ -26,7 +26,7 @@ public sealed class DeliveryAttempt
     private int[] _started = [];
     private bool _startProposed;
     private bool _mayBeStarted;
-    private bool _onlyStarted;
+    private int[]? _onlyOpen;
     private bool _dotSent;
     private int _salt;
     private AttemptConclusion? _conclusion;
@@ -133,9 +133,9 @@ public sealed class DeliveryAttempt
 
         var results = _conclusion?.Results ?? Array.ConvertAll(Job.Indexes, index => policy.Judge(
             Job.Message, index, Job.Attempt, _replies[Array.BinarySearch(Job.Indexes, index)]!, Job.Deadline is null, now, random));
-        if (_onlyStarted)
+        if (_onlyOpen is { } open)
         {
-            results = Array.FindAll(results as RecipientResult[] ?? [.. results], r => Array.BinarySearch(_started, r.Recipient) >= 0);
+            results = Array.FindAll(results as RecipientResult[] ?? [.. results], r => Array.BinarySearch(open, r.Recipient) >= 0);
         }
 
         var handovers = results.Select(r => _replies[Array.BinarySearch(Job.Indexes, r.Recipient)]!.Handover).ToArray();
@@ -157,7 +157,9 @@ public sealed class DeliveryAttempt
     }
 
     /// <summary>Takes the answer to the record; says what follows.</summary>
-    public AttemptStep Recorded(ApplyStatus? status)
+    /// <param name="status">The answer.</param>
+    /// <param name="present">The message as it stands after it, if it was refused; null if it has left the queue.</param>
+    public AttemptStep Recorded(ApplyStatus? status, QueuedMessage? present = null)
     {
         Invariant.Check(_record is not null, "an answer follows a proposal");
         switch (status)
@@ -165,11 +167,10 @@ public sealed class DeliveryAttempt
             case null:
                 return AttemptStep.ProposeAgain;
             case ApplyStatus.Accepted:
-                return _onlyStarted ? AttemptStep.RecordedInPart : AttemptStep.Recorded;
-            case ApplyStatus.StaleEpoch when _mayBeStarted && !_onlyStarted && _record.Results.Count > _started.Length:
-                // The message has another owner, or this one another life: of us it takes only what was started. A start of
-                // which nobody knows counts, for if it was accepted it would stay open.
-                _onlyStarted = true;
+                return _onlyOpen is not null ? AttemptStep.RecordedInPart : AttemptStep.Recorded;
+            case ApplyStatus.StaleEpoch or ApplyStatus.Conflict when _mayBeStarted && IsOpenForSome(present):
+                // The message has another owner, or this one another life, and some recipients may have been tried since: of us it
+                // takes only what was started and is open still.
                 _salt++;
                 return AttemptStep.RenewNotices;
             case ApplyStatus.Collision or ApplyStatus.Abandoned or ApplyStatus.TooFewCopies when _record.Notices.Count > 0:
@@ -178,6 +179,19 @@ public sealed class DeliveryAttempt
             default:
                 return AttemptStep.Superseded;
         }
+    }
+
+    /// <summary>Leaves out those for whom this attempt is not open; false if that would be nobody, or all.</summary>
+    private bool IsOpenForSome(QueuedMessage? present)
+    {
+        var open = present is null ? [] : Array.FindAll(_started, i => present.Recipients[i].HasOpen(Job.Attempt, Job.Message.Epoch));
+        if (open.Length == 0 || open.Length >= _record!.Results.Count)
+        {
+            return false;
+        }
+
+        _onlyOpen = open;
+        return true;
     }
 
     private bool IsMine(int recipient) => Array.BinarySearch(Job.Indexes, recipient) >= 0;

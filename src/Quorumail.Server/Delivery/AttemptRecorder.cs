@@ -59,7 +59,7 @@ internal sealed partial class AttemptRecorder(
                 status = await queue.ProposeAsync(record, either.Token);
             }
 
-            var step = attempt.Recorded(status);
+            var step = attempt.Recorded(status, status is ApplyStatus.StaleEpoch or ApplyStatus.Conflict ? queue.Find(attempt.Job.Message.Id) : null);
             if (step != AttemptStep.ProposeAgain)
             {
                 return step;

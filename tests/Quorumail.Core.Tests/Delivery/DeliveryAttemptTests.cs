@@ -88,12 +88,12 @@ public sealed class DeliveryAttemptTests
         attempt.Reply(0, Taken);
         var whole = attempt.Conclude(_policy, Now, 0.5);
         attempt.Record([Enqueue(Assert.Single(whole.Notices))]);
-        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(ApplyStatus.StaleEpoch));
+        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(ApplyStatus.StaleEpoch, Present(attempt, 0)));
         var part = attempt.Conclude(_policy, Now, 0.5);
         Assert.Empty(part.Notices);
         Assert.Equal(0, Assert.Single(attempt.Record([]).Results).Recipient);
         Assert.Equal(AttemptStep.RecordedInPart, attempt.Recorded(ApplyStatus.Accepted));
-        Assert.Equal(AttemptStep.Superseded, attempt.Recorded(ApplyStatus.StaleEpoch));
+        Assert.Equal(AttemptStep.Superseded, attempt.Recorded(ApplyStatus.StaleEpoch, Present(attempt, 0)));
     }
 
     [Fact]
@@ -105,9 +105,32 @@ public sealed class DeliveryAttemptTests
         attempt.Started(null);
         var whole = attempt.Conclude(_policy, Now, 0.5);
         attempt.Record([Enqueue(Assert.Single(whole.Notices))]);
-        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(ApplyStatus.StaleEpoch));
+        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(ApplyStatus.StaleEpoch, Present(attempt, 0)));
         attempt.Conclude(_policy, Now, 0.5);
         Assert.Equal((0, RecipientOutcome.Deferred), attempt.Record([]).Results.Select(r => (r.Recipient, r.Outcome)).Single());
+    }
+
+    [Theory]
+    [InlineData(ApplyStatus.Conflict)]
+    [InlineData(ApplyStatus.StaleEpoch)]
+    public void A_known_result_is_recorded_for_those_for_whom_the_attempt_is_open_when_others_have_been_tried_since(ApplyStatus status)
+    {
+        var attempt = Attempt("a@x", "b@x", "c@x");
+        attempt.Start();
+        attempt.Started(ApplyStatus.Accepted);
+        attempt.SendDot();
+        attempt.ReplyRest(Taken);
+        attempt.Conclude(_policy, Now, 0.5);
+        attempt.Record([]);
+        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(status, Present(attempt, 1, 2)));
+        attempt.Conclude(_policy, Now, 0.5);
+        Assert.Equal([1, 2], attempt.Record([]).Results.Select(r => r.Recipient));
+        Assert.Equal(AttemptStep.RenewNotices, attempt.Recorded(status, Present(attempt, 2)));
+        attempt.Conclude(_policy, Now, 0.5);
+        Assert.Equal((2, RecipientOutcome.Delivered), attempt.Record([]).Results.Select(r => (r.Recipient, r.Outcome)).Single());
+        Assert.Equal(AttemptStep.Superseded, attempt.Recorded(status, Present(attempt)));
+        Assert.Equal(AttemptStep.Superseded, attempt.Recorded(status));
+        Assert.Equal(AttemptStep.RecordedInPart, attempt.Recorded(ApplyStatus.Accepted));
     }
 
     [Fact]
@@ -146,6 +169,22 @@ public sealed class DeliveryAttemptTests
     }
 
     private static EnqueueCommand Enqueue(NoticePlan plan) => plan.ToEnqueue(1, new byte[16], BodyTraits.None, [], "me");
+
+    /// <summary>The message as another owner has it, which waits for the attempt's results for some recipients.</summary>
+    private static QueuedMessage Present(DeliveryAttempt attempt, params int[] open)
+    {
+        var message = attempt.Job.Message;
+        return message with
+        {
+            Epoch = message.Epoch + 1,
+            Recipients =
+            [
+                .. message.Recipients.Select((r, i) => open.Contains(i)
+                    ? r with { State = RecipientState.OwnerLost, OpenAttempt = attempt.Job.Attempt, OpenEpoch = message.Epoch }
+                    : r),
+            ],
+        };
+    }
 
     private DeliveryAttempt Attempt(params string[] recipients)
     {
