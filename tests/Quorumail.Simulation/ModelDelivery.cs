@@ -48,6 +48,15 @@ internal sealed class ModelDelivery
             Run(job, connected: false);
         }
 
+        while (_scheduler.TryTakeGivenUp(Simulator.Now) is { } lost)
+        {
+            _server.Propose(lost, _ =>
+            {
+                _scheduler.GivenUp(lost.Id, Simulator.Now);
+                Pump();
+            });
+        }
+
         if (_scheduler.NextWakeAt is { } wakeAt && (_wakeAt is null || wakeAt < _wakeAt))
         {
             _wakeAt = wakeAt;

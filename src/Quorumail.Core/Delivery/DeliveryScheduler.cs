@@ -11,11 +11,11 @@ namespace Quorumail.Core.Delivery;
 /// </summary>
 /// <remarks>
 /// The loop of a worker: take jobs by <see cref="TryTakeJob"/> until it gives none, then wait for an observation, a completed
-/// job or <see cref="NextWakeAt"/>. Each job ends in exactly one <see cref="Completed"/>; whoever holds an open connection
+/// job or <see cref="NextWakeAt"/>; then propose what <see cref="TryTakeGivenUp"/> gives. Each job ends in exactly one <see cref="Completed"/>; whoever holds an open connection
 /// then asks <see cref="TryTakeNext"/> for another job of the same destination. Destinations take turns; one that could not
 /// be reached is left alone as a whole for a while and then probed by a single job. Times are milliseconds of cluster time.
 /// </remarks>
-public sealed class DeliveryScheduler
+public sealed partial class DeliveryScheduler
 {
     private readonly RouteTable _routes;
     private readonly RetryPolicy _retry;
@@ -55,8 +55,8 @@ public sealed class DeliveryScheduler
     public int DestinationCount => _lanes.Count;
 
     /// <summary>
-    /// When <see cref="TryTakeJob"/> must be asked again though nothing was observed or completed; null for never. Holds
-    /// after it has given none.
+    /// When <see cref="TryTakeJob"/> and <see cref="TryTakeGivenUp"/> must be asked again though nothing was observed or
+    /// completed; null for never. Holds after they have given none.
     /// </summary>
     public long? NextWakeAt
     {
@@ -64,9 +64,9 @@ public sealed class DeliveryScheduler
         {
             var entry = _heap.Earliest?.WakeAt;
             var lane = _blocked.TryPeek(out _, out var unblockAt) ? unblockAt : (long?)null;
-            var resume = _suspensions.NextExpiry;
-            var earliest = entry is null || lane < entry ? lane ?? entry : entry;
-            return resume < (earliest ?? long.MaxValue) ? resume : earliest;
+            var lost = _lost.TryPeek(out _, out var giveUpAt) ? giveUpAt : (long?)null;
+            var resume = _suspensions.NextExpiry is var expiry && expiry < long.MaxValue ? expiry : (long?)null;
+            return Earliest(Earliest(entry, lane), Earliest(resume, lost));
         }
     }
 
@@ -104,6 +104,8 @@ public sealed class DeliveryScheduler
         {
             holds.RemoveAll(hold => hold.IsSettled(message));
         }
+
+        WatchLost(known, 0);
     }
 
     /// <summary>Takes note that a message has left the queue or this node. A job under way is still to be completed.</summary>
@@ -208,6 +210,7 @@ public sealed class DeliveryScheduler
             }
 
             RescheduleTouched();
+            WatchLost(known, 0);
         }
 
         if (lane is not null)

@@ -16,6 +16,12 @@ internal sealed class SchedulerMessage(QueuedMessage latest)
     /// <summary>Jobs taken and not yet settled; null for none.</summary>
     public List<JobHold>? Holds { get; set; }
 
+    /// <summary>When it is looked at for lost attempts that are to be given up; 0: not.</summary>
+    public long GiveUpAt { get; set; }
+
+    /// <summary>It is proposed to give one up.</summary>
+    public bool IsGivingUp { get; set; }
+
     public bool IsIdle => First is null && _more is null or { Count: 0 } && Holds is null or { Count: 0 };
 
     public SchedulerEntry? Find(SchedulerLane lane) =>

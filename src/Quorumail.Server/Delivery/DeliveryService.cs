@@ -3,6 +3,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Quorumail.Core.Delivery;
 using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
 using Quorumail.Server.Delivery.Dns;
 using Quorumail.Server.Delivery.Maildir;
 using Quorumail.Server.Delivery.Transport;
@@ -138,7 +139,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
         _stop.Dispose();
     }
 
-    private async Task WatchAsync(ChannelReader<Core.Queue.QueueChange> changes, CancellationToken token)
+    private async Task WatchAsync(ChannelReader<QueueChange> changes, CancellationToken token)
     {
         try
         {
@@ -206,10 +207,49 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                     static state => _ = state.Service.RunAsync(state.Job), (Service: this, Job: job), preferLocal: false);
             }
 
+            while (_scheduler.TryTakeGivenUp(now) is { } lost)
+            {
+                _running++;
+                ThreadPool.UnsafeQueueUserWorkItem(
+                    static state => _ = state.Service.GiveUpAsync(state.Lost), (Service: this, Lost: lost), preferLocal: false);
+            }
+
             if (_scheduler.NextWakeAt is { } next)
             {
                 SetClock(next, now);
             }
+        }
+    }
+
+    /// <summary>Says that a lost owner's result is waited for no more. Whether that was heard, the queue's state tells.</summary>
+    private async Task GiveUpAsync(AttemptGivenUpCommand lost)
+    {
+        try
+        {
+            using var deadline = new CancellationTokenSource(_settings.ProposalTimeout, _time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, _abort.Token);
+            await _queue.ProposeAsync(lost, either.Token);
+        }
+        catch (Exception error)
+        {
+            LogNotGivenUp(_log, lost.Id, error);
+        }
+
+        lock (_gate)
+        {
+            _scheduler.GivenUp(lost.Id, _queue.ClusterTime);
+            EndRun();
+        }
+
+        Dispatch();
+    }
+
+    private void EndRun()
+    {
+        _running--;
+        if (_isStopping && _running == 0)
+        {
+            _idle.TrySetResult();
         }
     }
 
@@ -295,11 +335,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                     connection = null;
                 }
 
-                _running--;
-                if (_isStopping && _running == 0)
-                {
-                    _idle.TrySetResult();
-                }
+                EndRun();
             }
         }
 
@@ -420,6 +456,9 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
 
     [LoggerMessage(2, LogLevel.Error, "a delivery of message {Id} could not be recorded yet; it is tried again")]
     private static partial void LogNotRecorded(ILogger log, QueueId id, Exception error);
+
+    [LoggerMessage(4, LogLevel.Warning, "that the lost attempt of message {Id} is waited for no more could not be recorded yet; it is tried again")]
+    private static partial void LogNotGivenUp(ILogger log, QueueId id, Exception error);
 
     [LoggerMessage(3, LogLevel.Warning, "{Count} deliveries are cut off: the time to stop is over")]
     private static partial void LogCutOff(ILogger log, int count);

@@ -141,6 +141,53 @@ public sealed class DeliverySchedulerTests
     }
 
     [Fact]
+    public void A_lost_attempt_is_given_up_when_its_time_has_come_unless_a_job_does_it()
+    {
+        var scheduler = Scheduler();
+        var lost = QueuedMessages.To("a@x", "b@y", "c@z").WithAll(r => r with
+        {
+            State = RecipientState.OwnerLost, OpenAttempt = 1, Attempts = 1, NextAttemptAt = Start + 500,
+        }).With(2, r => r with { OpenAttempt = 2, Attempts = 2 });
+        scheduler.Observe(QueuedMessages.New(9, "other@y"));
+        var job = Assert.Single(TakeAll(scheduler, Start));
+        scheduler.Unreachable(job.Destination, Refused, Start, 0.5);
+        scheduler.Completed(job, recorded: true, Start);
+        scheduler.Suspend([new Suspension(SuspensionScope.Destination, "z", "", Start, 0)]);
+        scheduler.Observe(lost);
+        Assert.Null(scheduler.TryTakeGivenUp(Start + 499));
+        Assert.Equal(Start + 500, scheduler.NextWakeAt);
+        Assert.Equal([0], Assert.Single(TakeAll(scheduler, Start + 500)).Recipients);
+        var first = scheduler.TryTakeGivenUp(Start + 500)!;
+        Assert.Equal((lost.Id, lost.Epoch, 1), (first.Id, first.Epoch, first.Attempt));
+        Assert.Equal([1], first.Recipients);
+        Assert.Null(scheduler.TryTakeGivenUp(Start + 500));
+
+        scheduler.GivenUp(lost.Id, Start + 500);
+        scheduler.Observe(lost.With(1, r => r with { State = RecipientState.Queued, OpenAttempt = 0, NextAttemptAt = Start + 500 }));
+        var again = Start + 500 + new DeliveryLimits().UnrecordedWait;
+        Assert.Null(scheduler.TryTakeGivenUp(again - 1));
+        var second = scheduler.TryTakeGivenUp(again)!;
+        Assert.Equal((2, 2), (second.Attempt, Assert.Single(second.Recipients)));
+        scheduler.GivenUp(lost.Id, again);
+        Assert.NotNull(scheduler.TryTakeGivenUp(again + 10_000));
+        scheduler.Forget(lost.Id);
+        scheduler.GivenUp(lost.Id, again);
+        Assert.Null(scheduler.TryTakeGivenUp(again + 20_000));
+    }
+
+    [Fact]
+    public void A_lost_attempt_of_a_held_message_is_given_up()
+    {
+        var scheduler = Scheduler();
+        scheduler.Observe(QueuedMessages.To("a@x").WithAll(r => r with
+        {
+            State = RecipientState.OwnerLost, OpenAttempt = 1, Attempts = 1, NextAttemptAt = Start + 500,
+        }) with { IsHeld = true });
+        Assert.Null(scheduler.TryTakeJob(Start + 500));
+        Assert.Equal(1, scheduler.TryTakeGivenUp(Start + 500)!.Attempt);
+    }
+
+    [Fact]
     public void A_held_message_waits_until_it_is_released()
     {
         var scheduler = Scheduler();

@@ -77,6 +77,42 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_lost_attempt_of_a_held_message_is_listed_when_its_result_is_waited_for_no_more()
+    {
+        var token = TestContext.Current.CancellationToken;
+        FakeTimeProvider time = new();
+        var refusals = 1;
+        _queue.Fate = command => command is AttemptGivenUpCommand && refusals-- > 0 ? ProposalFate.Refuse : ProposalFate.Commit;
+        var id = _queue.Enqueue(Body, "a@us.example", "b@x.example");
+        foreach (var command in (QueueCommand[])
+        [
+            new NodesChangedCommand([new BodyHolder("n1", 1)], 1, 60_000, 1),
+            new NodeUpCommand("n1", 1, 1),
+        ])
+        {
+            Assert.Equal(ApplyStatus.Accepted, await _queue.ProposeAsync(command, token));
+        }
+
+        Assert.Equal(ApplyStatus.Accepted, await _queue.ProposeAsync(new AttemptStartedCommand(id, _queue.Find(id)!.Epoch, 1, [0]), token));
+        Assert.Equal(ApplyStatus.Accepted, await _queue.ProposeAsync(new NodeUpCommand("n1", 1, 2), token));
+        Assert.Equal(
+            ApplyStatus.Accepted, await _queue.ProposeAsync(new AdministerCommand(QueueAction.Hold, new QueueSelection { Ids = [id] }), token));
+        Assert.Equal(RecipientState.OwnerLost, Assert.Single(_queue.Find(id)!.Recipients).State);
+        await StartAsync(time: time);
+        while (_queue.Suspects.Count == 0)
+        {
+            token.ThrowIfCancellationRequested();
+            _queue.ClusterTime += 1000;
+            time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Yield();
+        }
+
+        Assert.Equal((id, SuspectReason.OwnerLost, 1), _queue.Suspects.Select(suspect => (suspect.Id, suspect.Reason, suspect.Attempt)).Single());
+        Assert.Equal(RecipientState.Queued, Assert.Single(_queue.Find(id)!.Recipients).State);
+        Assert.Empty(_peer.Messages);
+    }
+
+    [Fact]
     public async Task The_dot_waits_for_the_accepted_start()
     {
         var commit = new TaskCompletionSource();
