@@ -258,7 +258,6 @@ internal sealed partial class MailServer : IAsyncDisposable
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
         {
-            await services.Intake.DisposeAsync();
             throw StartException.FromListening(
                 exception,
                 [.. listeners.Select((listener, index) => (listener.EndPoint, index == 0 ? "[server] port" : $"[[listeners]] {index}"))]);

@@ -248,6 +248,10 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Gives up a body that is complete and will not be enqueued.</summary>
     public async ValueTask AbandonAsync(QueueId id) => await _retractions.AddAsync(id, withdraws: false);
 
+    /// <summary>Lists a message whose 250 the client may not have read: at once if the log takes it, after a restart if need be.</summary>
+    /// <returns>False if this disk, which has failed, can't remember it, or too many such wait.</returns>
+    public ValueTask<bool> ReportUnreadAsync(QueueId id) => _retractions.AddUnreadAsync(id);
+
     /// <summary>The message, if it is in the queue.</summary>
     public bool TryGet(QueueId id, [NotNullWhen(true)] out QueuedMessage? message) => _state.TryGet(id, out message);
 

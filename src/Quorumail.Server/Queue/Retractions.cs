@@ -10,25 +10,27 @@ using Quorumail.Server.Storage.Rocks;
 namespace Quorumail.Server.Queue;
 
 /// <summary>
-/// Messages whose Enqueue did not end well while the client was told so: each is withdrawn or abandoned through the log,
-/// again and again until that is committed. They are on the disk before the client gets its answer, so that a crash
-/// does not forget them.
+/// What the log must still be told of messages whose clients may know something else: an Enqueue that did not end well is withdrawn
+/// or abandoned, a 250 that was perhaps not read is listed; again and again until that is committed. It is on the disk first, so that a
+/// crash does not forget it.
 /// </summary>
 internal sealed partial class Retractions : IAsyncDisposable
 {
-    /// <summary>Unresolved retractions at most; beyond it no message is accepted.</summary>
+    /// <summary>Unresolved at most; beyond it no message is accepted.</summary>
     public const int Max = 100_000;
 
     private static readonly byte[] KeyPrefix = "retract/"u8.ToArray();
+    private static readonly byte[] UnreadPrefix = "unread/"u8.ToArray();
     private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(2);
 
     private readonly Database _database;
     private readonly Func<QueueCommand, CancellationToken, ValueTask<QueueProposal>> _propose;
     private readonly TimeProvider _time;
     private readonly TimeSpan _timeout;
     private readonly ILogger _logger;
-    private readonly ConcurrentDictionary<QueueId, bool> _open = new();
-    private readonly Channel<(QueueId Id, bool Withdraws)> _work = Channel.CreateUnbounded<(QueueId, bool)>(
+    private readonly ConcurrentDictionary<QueueId, Kind> _open = new();
+    private readonly Channel<(QueueId Id, Kind Kind)> _work = Channel.CreateUnbounded<(QueueId, Kind)>(
         new UnboundedChannelOptions { SingleReader = true });
 
     private readonly CancellationTokenSource _stop = new();
@@ -45,6 +47,13 @@ internal sealed partial class Retractions : IAsyncDisposable
         _logger = logger;
     }
 
+    private enum Kind : byte
+    {
+        Abandon = 0,
+        Withdraw = 1,
+        Unread = 2,
+    }
+
     /// <summary>Whether there is room for one more, should it be needed.</summary>
     public bool HasRoom => _open.Count < Max;
 
@@ -52,7 +61,7 @@ internal sealed partial class Retractions : IAsyncDisposable
     public int Count => _open.Count;
 
     /// <summary>Whether the id is being retracted.</summary>
-    public bool Contains(QueueId id) => _open.ContainsKey(id);
+    public bool Contains(QueueId id) => _open.TryGetValue(id, out var kind) && kind != Kind.Unread;
 
     /// <summary>Begins with what an earlier life has left.</summary>
     public void Start()
@@ -61,7 +70,12 @@ internal sealed partial class Retractions : IAsyncDisposable
         {
             for (var found = iterator.Seek(KeyPrefix); found && iterator.Key.StartsWith(KeyPrefix); found = iterator.Next())
             {
-                Open(QueueId.Read(iterator.Key[KeyPrefix.Length..]), iterator.Value is [1, ..]);
+                Open(QueueId.Read(iterator.Key[KeyPrefix.Length..]), iterator.Value is [1, ..] ? Kind.Withdraw : Kind.Abandon);
+            }
+
+            for (var found = iterator.Seek(UnreadPrefix); found && iterator.Key.StartsWith(UnreadPrefix); found = iterator.Next())
+            {
+                Open(QueueId.Read(iterator.Key[UnreadPrefix.Length..]), Kind.Unread);
             }
         }
 
@@ -72,36 +86,52 @@ internal sealed partial class Retractions : IAsyncDisposable
     /// <param name="id">The message.</param>
     /// <param name="withdraws">Its Enqueue may be committed; if false it can't be, and only the body is to go.</param>
     /// <returns>False if this disk, which has failed, can't remember it.</returns>
-    public async ValueTask<bool> AddAsync(QueueId id, bool withdraws)
+    public ValueTask<bool> AddAsync(QueueId id, bool withdraws) => AddAsync(id, withdraws ? Kind.Withdraw : Kind.Abandon);
+
+    /// <summary>Lists a message whose 250 the client may not have read; returns when that is on the disk, not when it is done.</summary>
+    /// <returns>False if this disk, which has failed, can't remember it, or too many wait.</returns>
+    public async ValueTask<bool> AddUnreadAsync(QueueId id) => HasRoom && await AddAsync(id, Kind.Unread);
+
+    public async ValueTask DisposeAsync()
+    {
+        _work.Writer.TryComplete();
+        try
+        {
+            // What can be told is told: this disk may not come back.
+            await _resolving.WaitAsync(StopPatience, _time, CancellationToken.None);
+        }
+        catch (TimeoutException)
+        {
+            // The rest is, at the next start.
+        }
+
+        await _stop.CancelAsync();
+        await _resolving;
+        _stop.Dispose();
+    }
+
+    private async ValueTask<bool> AddAsync(QueueId id, Kind kind)
     {
         try
         {
             // Losing an abandonment is harmless: the body is found at the next start.
-            await _database.Commits.WriteAsync(new Note(_database.Meta, id, withdraws, needsSync: withdraws));
+            await _database.Commits.WriteAsync(new Note(_database.Meta, id, kind));
         }
         catch (StorageException)
         {
             return false;
         }
 
-        Open(id, withdraws);
+        Open(id, kind);
         return true;
     }
 
-    public async ValueTask DisposeAsync()
+    private void Open(QueueId id, Kind kind)
     {
-        _work.Writer.TryComplete();
-        await _stop.CancelAsync();
-        await _resolving;
-        _stop.Dispose();
-    }
-
-    private void Open(QueueId id, bool withdraws)
-    {
-        if (_open.TryAdd(id, withdraws))
+        if (_open.TryAdd(id, kind))
         {
             // Unbounded, but never longer than the dictionary.
-            _work.Writer.TryWrite((id, withdraws));
+            _work.Writer.TryWrite((id, kind));
         }
     }
 
@@ -109,9 +139,9 @@ internal sealed partial class Retractions : IAsyncDisposable
     {
         try
         {
-            await foreach (var (id, withdraws) in _work.Reader.ReadAllAsync(token))
+            await foreach (var (id, kind) in _work.Reader.ReadAllAsync(token))
             {
-                await ResolveAsync(id, withdraws, token);
+                await ResolveAsync(id, kind, token);
             }
         }
         catch (OperationCanceledException)
@@ -124,9 +154,14 @@ internal sealed partial class Retractions : IAsyncDisposable
         }
     }
 
-    private async Task ResolveAsync(QueueId id, bool withdraws, CancellationToken token)
+    private async Task ResolveAsync(QueueId id, Kind kind, CancellationToken token)
     {
-        QueueCommand command = withdraws ? new WithdrawCommand(id) : new AbandonCommand(id);
+        QueueCommand command = kind switch
+        {
+            Kind.Withdraw => new WithdrawCommand(id),
+            Kind.Abandon => new AbandonCommand(id),
+            _ => new ReportUnreadReplyCommand(id),
+        };
         while (true)
         {
             QueueProposal proposal;
@@ -139,8 +174,12 @@ internal sealed partial class Retractions : IAsyncDisposable
             token.ThrowIfCancellationRequested();
             if (proposal.Outcome == ProposalOutcome.Applied)
             {
-                LogRetracted(_logger, id, proposal.Status);
-                await _database.Commits.WriteAsync(new Note(_database.Meta, id));
+                if (kind != Kind.Unread)
+                {
+                    LogRetracted(_logger, id, proposal.Status);
+                }
+
+                await _database.Commits.WriteAsync(new Note(_database.Meta, id, kind, isOver: true));
                 _open.TryRemove(id, out _);
                 return;
             }
@@ -152,25 +191,26 @@ internal sealed partial class Retractions : IAsyncDisposable
     [LoggerMessage(Level = LogLevel.Information, Message = "message {Id} was taken back: {Status}")]
     private static partial void LogRetracted(ILogger logger, QueueId id, ApplyStatus status);
 
-    /// <summary>Notes a retraction, or with a null kind forgets it.</summary>
-    private sealed class Note(RocksFamily meta, QueueId id, bool? withdraws = null, bool needsSync = false) : WriteRequest
+    /// <summary>Notes what is to be told, or that it has been.</summary>
+    private sealed class Note(RocksFamily meta, QueueId id, Kind kind, bool isOver = false) : WriteRequest
     {
-        public override bool NeedsSync => needsSync;
+        public override bool NeedsSync => !isOver && kind != Kind.Abandon;
 
         public override int ByteCount => 32;
 
         public override void AddTo(RocksBatch batch)
         {
-            Span<byte> key = stackalloc byte[KeyPrefix.Length + QueueId.ByteLength];
-            KeyPrefix.CopyTo(key);
-            id.WriteTo(key[KeyPrefix.Length..]);
-            if (withdraws is { } kind)
+            var prefix = kind == Kind.Unread ? UnreadPrefix : KeyPrefix;
+            Span<byte> key = stackalloc byte[prefix.Length + QueueId.ByteLength];
+            prefix.CopyTo(key);
+            id.WriteTo(key[prefix.Length..]);
+            if (isOver)
             {
-                batch.Put(meta, key, [kind ? (byte)1 : (byte)0]);
+                batch.Delete(meta, key);
             }
             else
             {
-                batch.Delete(meta, key);
+                batch.Put(meta, key, [(byte)kind]);
             }
         }
     }

@@ -25,6 +25,6 @@ public interface IMessageQueue
     /// <summary>Gives up a body that is, or may become, complete and will not be enqueued.</summary>
     ValueTask AbandonAsync(QueueId id);
 
-    /// <summary>Proposes a command and waits for what became of it.</summary>
-    ValueTask<QueueProposal> ProposeAsync(QueueCommand command, CancellationToken token);
+    /// <summary>Lists a message whose 250 the client may not have read, in the background; false if that can't be remembered.</summary>
+    ValueTask<bool> ReportUnreadAsync(QueueId id);
 }

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
@@ -11,35 +10,25 @@ namespace Quorumail.Server.Smtp;
 /// <summary>
 /// Takes responsibility for received messages: body to the disk, then the Enqueue through the log, within a bounded time.
 /// What could not be decided in time is answered 451; the queue takes it back. A 250 that the client may not have read is
-/// reported to the queue in the background.
+/// reported to the queue.
 /// </summary>
-public sealed partial class MessageIntake : IAsyncDisposable
+public sealed partial class MessageIntake
 {
-    private const int UnreportedMax = 10_000;
-
     /// <summary>An election passes unseen: the commit waits longer than this for its leader.</summary>
     private static readonly TimeSpan NotReadyGrace = TimeSpan.FromSeconds(5);
-
-    private static readonly TimeSpan ReportPause = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(2);
 
     private readonly BodyStore _bodies;
     private readonly StorageHealth _health;
     private readonly IMessageQueue _queue;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
-    private readonly Channel<QueueId> _unread = Channel.CreateBounded<QueueId>(
-        new BoundedChannelOptions(UnreportedMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
-
-    private readonly CancellationTokenSource _stopping = new();
-    private readonly Task _reporting;
     private long _notReadySince;
     private long _drainingSince;
 
     /// <param name="bodies">Where bodies go.</param>
     /// <param name="health">Whether the disk takes mail.</param>
     /// <param name="queue">The replicated queue.</param>
-    /// <param name="time">Paces reports that have to be made again.</param>
+    /// <param name="time">The clock.</param>
     /// <param name="log">Told what the operator should know.</param>
     public MessageIntake(BodyStore bodies, StorageHealth health, IMessageQueue queue, TimeProvider time, ILogger log)
     {
@@ -48,7 +37,6 @@ public sealed partial class MessageIntake : IAsyncDisposable
         _queue = queue;
         _time = time;
         _log = log;
-        _reporting = ReportAsync(_stopping.Token);
     }
 
     /// <summary>Why no message is taken now, or null.</summary>
@@ -134,57 +122,17 @@ public sealed partial class MessageIntake : IAsyncDisposable
     }
 
     /// <summary>Lists a message whose 250 the client may not have read.</summary>
-    public void ReportUnread(QueueId id)
+    public async ValueTask ReportUnreadAsync(QueueId id)
     {
-        if (!_unread.Writer.TryWrite(id))
+        if (!await _queue.ReportUnreadAsync(id))
         {
             LogUnreported(_log, id);
-        }
-    }
-
-    /// <summary>Makes the reports that are due, for a bounded time.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        _unread.Writer.TryComplete();
-        try
-        {
-            await _reporting.WaitAsync(StopPatience, _time, CancellationToken.None);
-        }
-        catch (TimeoutException)
-        {
-            await _stopping.CancelAsync();
-            await _reporting;
-        }
-
-        _stopping.Dispose();
-    }
-
-    private async Task ReportAsync(CancellationToken token)
-    {
-        await foreach (var id in _unread.Reader.ReadAllAsync(CancellationToken.None))
-        {
-            try
-            {
-                var command = new ReportUnreadReplyCommand(id);
-                while ((await _queue.ProposeAsync(command, token)).Outcome != ProposalOutcome.Applied)
-                {
-                    await Task.Delay(ReportPause, _time, token);
-                }
-            }
-            catch (Exception failure)
-            {
-                // Stopped, or the log has failed: the node is going down.
-                LogReportFailed(_log, id, failure.Message);
-            }
         }
     }
 
     [LoggerMessage(1, LogLevel.Error, "the body of {id} could not be written: {reason}")]
     private static partial void LogBodyFailed(ILogger log, QueueId id, string reason);
 
-    [LoggerMessage(2, LogLevel.Error, "{id} was answered 250, but the client may not have read it; too many such wait to be listed")]
+    [LoggerMessage(2, LogLevel.Error, "{id} was answered 250, but the client may not have read it; it can't be listed: the disk has failed, or too many such wait")]
     private static partial void LogUnreported(ILogger log, QueueId id);
-
-    [LoggerMessage(3, LogLevel.Error, "{id} was answered 250, but the client may not have read it; it can't be listed: {reason}")]
-    private static partial void LogReportFailed(ILogger log, QueueId id, string reason);
 }

@@ -555,7 +555,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         _limits?.End();
         foreach (var id in _unread ?? [])
         {
-            _services.Intake.ReportUnread(id);
+            await _services.Intake.ReportUnreadAsync(id);
         }
 
         await DropBodyAsync();

@@ -104,7 +104,6 @@ public sealed partial class SmtpServer : IAsyncDisposable
 
         await _application.DisposeAsync();
         _stop.Dispose();
-        await _services.Intake.DisposeAsync();
         _services.Connections.Dispose();
         _services.Passwords.Dispose();
         _services.Certificate?.Dispose();

@@ -33,6 +33,43 @@ public sealed class RetractionsTests
     }
 
     [Fact]
+    public async Task A_250_that_was_perhaps_not_read_is_listed_in_the_next_life_if_not_in_this_one()
+    {
+        using TemporaryDirectory directory = new();
+        await using (var database = BodyStoreTests.Open(directory))
+        {
+            await using var retractions = Begin(database, accepts: false);
+            Assert.True(await retractions.AddUnreadAsync(Id));
+            Assert.False(retractions.Contains(Id));
+        }
+
+        _proposed.Clear();
+        await using (var again = BodyStoreTests.Open(directory))
+        {
+            await using var later = Begin(again, accepts: true);
+            await MailQueueTests.UntilAsync(() => later.Count == 0);
+            Assert.Equal([new ReportUnreadReplyCommand(Id)], _proposed);
+        }
+
+        await using var last = BodyStoreTests.Open(directory);
+        await using var idle = Begin(last, accepts: true);
+        Assert.Equal(0, idle.Count);
+    }
+
+    [Fact]
+    public async Task What_can_be_told_is_told_before_the_end()
+    {
+        using TemporaryDirectory directory = new();
+        await using var database = BodyStoreTests.Open(directory);
+        await using (var retractions = Begin(database, accepts: true))
+        {
+            Assert.True(await retractions.AddUnreadAsync(Id));
+        }
+
+        Assert.Equal([new ReportUnreadReplyCommand(Id)], _proposed);
+    }
+
+    [Fact]
     public async Task A_disk_that_has_failed_says_that_it_can_not_remember()
     {
         using TemporaryDirectory directory = new();
@@ -40,6 +77,7 @@ public sealed class RetractionsTests
         await using var retractions = Begin(database, accepts: false);
         database.Health.Fail(new IOException("the power is gone"));
         Assert.False(await retractions.AddAsync(Id, withdraws: true));
+        Assert.False(await retractions.AddUnreadAsync(Id));
         Assert.Equal(0, retractions.Count);
     }
 

@@ -47,6 +47,12 @@ internal sealed class ScriptedQueue : IMessageQueue
         }
     }
 
+    public async ValueTask<bool> ReportUnreadAsync(QueueId id)
+    {
+        await ProposeAsync(new ReportUnreadReplyCommand(id), CancellationToken.None);
+        return true;
+    }
+
     public ValueTask AbandonAsync(QueueId id)
     {
         Proposed.Enqueue(new AbandonCommand(id));
