@@ -194,11 +194,18 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             _clock.Stop();
             if (result.IsCanceled && _farewell is { } farewell)
             {
+                var hasGoneOn = !result.Buffer.IsEmpty;
                 _wire.Write(Session.Close(farewell).Octets);
                 _wire.Drop(result.Buffer);
                 if (await _wire.TryFlushAsync())
                 {
-                    await _wire.LingerAsync(FarewellLinger, _services.Time);
+                    hasGoneOn |= await _wire.LingerAsync(FarewellLinger, _services.Time);
+                }
+
+                if (hasGoneOn)
+                {
+                    // Or it has hung up, after all that it was told: a client that has not read what came resets.
+                    _unread?.Clear();
                 }
 
                 return;

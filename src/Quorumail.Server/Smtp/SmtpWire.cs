@@ -60,21 +60,25 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
 
     /// <summary>
     /// Drops what still comes until the client hangs up or the time is over. A client may just have sent a command: what is
-    /// not read when the connection closes resets it, and takes the last reply along.
+    /// not read when the connection closes resets it, and takes the last reply along. True if something came, or the client hung up.
     /// </summary>
-    public async Task LingerAsync(TimeSpan atMost, TimeProvider time)
+    public async Task<bool> LingerAsync(TimeSpan atMost, TimeProvider time)
     {
         using var limit = new CancellationTokenSource(atMost, time);
         await using var wakes = limit.Token.UnsafeRegister(static wire => ((SmtpWire)wire!).Interrupt(), this);
+        var hasCome = false;
         while (!limit.IsCancellationRequested)
         {
             var result = await ReadAsync();
+            hasCome |= result.IsCompleted || !result.Buffer.IsEmpty;
             Drop(result.Buffer);
             if (result.IsCompleted)
             {
-                return;
+                break;
             }
         }
+
+        return hasCome;
     }
 
     /// <summary>Does the server's side of the handshake. Nobody else may read meanwhile.</summary>

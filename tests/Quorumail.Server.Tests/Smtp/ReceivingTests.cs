@@ -161,6 +161,24 @@ public sealed class ReceivingTests
     }
 
     [Fact]
+    public async Task A_250_is_not_reported_of_a_client_that_hangs_up_when_it_is_told_to_go()
+    {
+        await using var server = await SmtpTestServer.StartAsync();
+        using var client = await server.ConnectAsync();
+        await client.ReplyAsync();
+        await client.AskAsync("EHLO client.test");
+        Assert.StartsWith("250", await client.SendMessageAsync("x: y"), StringComparison.Ordinal);
+        var draining = server.Services.Connections.DrainAsync(CancellationToken.None);
+        Assert.StartsWith("421", await server.AdvanceUntilAsync(client.ReplyAsync(), TimeSpan.FromMilliseconds(100)), StringComparison.Ordinal);
+        client.Dispose();
+        await draining.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+
+        // It makes the reports that are due.
+        await server.Services.Intake.DisposeAsync();
+        Assert.IsType<EnqueueCommand>(Assert.Single(server.Queue.Proposed));
+    }
+
+    [Fact]
     public async Task Mail_is_refused_when_the_queue_has_not_been_ready_for_five_seconds()
     {
         await using var server = await SmtpTestServer.StartAsync();
