@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Quorumail.Server.Torture.Cluster;
 using Quorumail.Server.Torture.Ledger;
@@ -27,6 +26,7 @@ internal sealed class MailTraffic : IAsyncDisposable
             Patience = Patience,
             Name = $"{name}-{node.Name}",
             Sessions = plan.Sessions,
+            HasLarge = true,
             Sender = $"sender@{plan.Domain}",
             Recipient = number => string.Create(CultureInfo.InvariantCulture, $"r{number}@{plan.Domain}"),
             Seed = unchecked((seed * 397) + index),
@@ -70,21 +70,7 @@ internal sealed class MailTraffic : IAsyncDisposable
 
     /// <summary>The longest time in which no node answered 250, from a timestamp to another.</summary>
     public TimeSpan LongestGap(long from, long to) =>
-        LongestGap(Sent.Where(message => message.Outcome == SendOutcome.Acknowledged).Select(message => message.Returned), from, to);
-
-    /// <summary>The longest time without one of some moments, from a timestamp to another.</summary>
-    public static TimeSpan LongestGap(IEnumerable<long> moments, long from, long to)
-    {
-        var longest = 0L;
-        var last = from;
-        foreach (var at in moments.Where(at => at > from && at < to).Order())
-        {
-            longest = Math.Max(longest, at - last);
-            last = at;
-        }
-
-        return Stopwatch.GetElapsedTime(0, Math.Max(longest, to - last));
-    }
+        Ledger.LongestGap.Of(Sent.Where(message => message.Outcome == SendOutcome.Acknowledged).Select(message => message.Returned), from, to);
 
     /// <summary>Ends it; every message under way is waited for.</summary>
     public async Task StopAsync()

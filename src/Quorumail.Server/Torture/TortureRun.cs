@@ -29,12 +29,14 @@ internal sealed class TortureRun(ITortureCluster cluster, TorturePlan plan, Tort
     private readonly List<string> _doubts = [];
     private readonly List<string> _evidence = [];
     private readonly Dictionary<SendOutcome, int> _messages = [];
+    private readonly HashSet<ListedSuspect> _listed = [];
     private readonly long _start = Stopwatch.GetTimestamp();
     private LedgerVerdict _ledger = LedgerVerdict.Empty;
     private TimeSpan _longestGap;
     private TimeSpan _underFaults;
     private long _acknowledgedUnderFaults;
     private double _calmRate;
+    private bool _hasLostOwners;
 
     private bool HasTrouble => _failures.Count + _doubts.Count + cluster.Failures.Count > 0 || !_ledger.IsGreen;
 
@@ -151,6 +153,7 @@ internal sealed class TortureRun(ITortureCluster cluster, TorturePlan plan, Tort
         Action<string> announce = cluster.Directory is null ? log.Say : log.Begin;
         announce(string.Create(CultureInfo.InvariantCulture, $"{fault.Name}, {fault.Lasts.TotalSeconds:0.0} s"));
         var began = Stopwatch.GetTimestamp();
+        _hasLostOwners |= fault.Kind != ProcessFaults.Graceful;
         await fault.BreakAsync(stop);
         await Task.Delay(fault.Lasts, stop);
         await fault.MendAsync(stop);
@@ -206,7 +209,11 @@ internal sealed class TortureRun(ITortureCluster cluster, TorturePlan plan, Tort
             _doubts.Add($"no node tells its list of suspects, so that every duplicate counts as not listed: {cluster.Api.LastFault}");
         }
 
-        var verdict = MailLedger.Settle(sent, cluster.Sink.Copies, suspects ?? []);
+        // Others' mail may be on the list of others' clusters, and what happened there is not known.
+        ListedSuspect[] ofPart = [.. (suspects ?? []).Except(_listed)];
+        _listed.UnionWith(ofPart);
+        var causes = cluster.Directory is null ? null : new SuspectCauses(cluster.Sink.Unanswered, _hasLostOwners);
+        var verdict = MailLedger.Settle(sent, cluster.Sink.Copies, ofPart, causes);
         _evidence.AddRange(Evidence.Of(verdict, sent, cluster.Sink.Copies, Named));
         _ledger += verdict;
         cluster.Sink.Forget();

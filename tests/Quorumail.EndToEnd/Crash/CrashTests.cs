@@ -22,10 +22,10 @@ public sealed class CrashTests(ITestOutputHelper output)
         var sent = new List<SentMessage>();
         for (var round = 0; round < CrashPlan.Rounds; round++)
         {
-            sent.AddRange(await KillUnderLoadAsync(server, new LoadPlan { Port = server.SmtpPort }, round, random, token));
+            sent.AddRange(await KillUnderLoadAsync(server, new LoadPlan { Port = server.SmtpPort, HasLarge = true }, round, random, token));
             await sink.UntilDeliveredAsync(sent, DrainLimit, token);
             await server.UntilQueueEmptyAsync(DrainLimit, token);
-            Settle(round, MailLedger.Settle(sent, sink.Copies, await server.SuspectsAsync(token)), server);
+            Settle(round, MailLedger.Settle(sent, sink.Copies, await server.SuspectsAsync(token), new SuspectCauses(sink.Unanswered, OwnersLost: true)), server);
         }
     }
 
@@ -41,10 +41,10 @@ public sealed class CrashTests(ITestOutputHelper output)
         var sent = new List<SentMessage>();
         for (var round = 0; round < CrashPlan.Rounds; round++)
         {
-            sent.AddRange(await KillUnderLoadAsync(server, new LoadPlan { Port = server.SmtpPort }, round, random, token, disk));
+            sent.AddRange(await KillUnderLoadAsync(server, new LoadPlan { Port = server.SmtpPort, HasLarge = true }, round, random, token, disk));
             await sink.UntilDeliveredAsync(sent, DrainLimit, token);
             await server.UntilQueueEmptyAsync(DrainLimit, token);
-            Settle(round, MailLedger.Settle(sent, sink.Copies, await server.SuspectsAsync(token)), server);
+            Settle(round, MailLedger.Settle(sent, sink.Copies, await server.SuspectsAsync(token), new SuspectCauses(sink.Unanswered, OwnersLost: true)), server);
         }
     }
 
@@ -59,7 +59,7 @@ public sealed class CrashTests(ITestOutputHelper output)
         var sent = new List<SentMessage>();
         for (var round = 0; round < CrashPlan.Rounds; round++)
         {
-            var plan = new LoadPlan { Port = server.SmtpPort, MaximumRecipients = 1, Recipient = _ => To };
+            var plan = new LoadPlan { Port = server.SmtpPort, HasLarge = true, MaximumRecipients = 1, Recipient = _ => To };
             sent.AddRange(await KillUnderLoadAsync(server, plan, round, random, token));
             await server.UntilQueueEmptyAsync(DrainLimit, token);
             var verdict = MailLedger.Settle(sent, ReceivedCopies.ReadMaildir(maildir, To), await server.SuspectsAsync(token));
@@ -76,7 +76,7 @@ public sealed class CrashTests(ITestOutputHelper output)
         await using var sink = new SmtpSink();
         await using var server = await ServerProcess.StartAsync(new ServerSettings().Trusting().RoutedTo(sink.Port).Retrying(), token);
         using var stop = new CancellationTokenSource();
-        var load = new LoadClient(new LoadPlan { Port = server.SmtpPort, Name = "term", Seed = CrashPlan.Seed });
+        var load = new LoadClient(new LoadPlan { Port = server.SmtpPort, Name = "term", HasLarge = true, Seed = CrashPlan.Seed });
         var running = load.RunAsync(stop.Token, token);
         await load.UntilAcknowledgedAsync(random.Next(100, 300), LoadLimit, token);
 
@@ -87,7 +87,7 @@ public sealed class CrashTests(ITestOutputHelper output)
         await server.StartAgainAsync(token);
         await sink.UntilDeliveredAsync(load.Sent, DrainLimit, token);
         await server.UntilQueueEmptyAsync(DrainLimit, token);
-        var verdict = MailLedger.Settle(load.Sent, sink.Copies, await server.SuspectsAsync(token));
+        var verdict = MailLedger.Settle(load.Sent, sink.Copies, await server.SuspectsAsync(token), new SuspectCauses(sink.Unanswered, OwnersLost: false));
         Settle(0, verdict, server);
         Assert.Empty(verdict.DuplicateListed);
         Assert.Equal(0, verdict.UnknownButDelivered);

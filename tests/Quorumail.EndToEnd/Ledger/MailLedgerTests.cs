@@ -70,6 +70,31 @@ public sealed class MailLedgerTests
         Green(MailLedger.Settle([Sent(SendOutcome.Unknown)], [], []));
     }
 
+    [Fact]
+    public void An_entry_of_the_list_that_nothing_explains_is_red()
+    {
+        SuspectCauses none = new(new HashSet<string>(), OwnersLost: false);
+        SentMessage[] known = [Sent(SendOutcome.Acknowledged) with { Reply = "250 2.0.0 queued as Q" }];
+        foreach (var reason in (string[])["no-reply-after-dot", "owner-lost", "answered-451", "250-unread", "something-new"])
+        {
+            Assert.Equal([$"Q {To} {reason}"], Red(MailLedger.Settle(known, [Copy()], [new ListedSuspect("Q", To, reason)], none)).ListedWithoutCause);
+        }
+
+        Assert.Single(Red(MailLedger.Settle(known, [Copy()], [new ListedSuspect("X", To, "owner-lost")], none with { OwnersLost = true })).ListedWithoutCause);
+        Assert.Single(Red(MailLedger.Settle(known, [Copy()], [new ListedSuspect("X", "", "answered-451")], none)).ListedWithoutCause);
+    }
+
+    [Fact]
+    public void An_entry_of_the_list_that_something_explains_is_green()
+    {
+        SuspectCauses none = new(new HashSet<string>(), OwnersLost: false);
+        SentMessage[] known = [Sent(SendOutcome.Acknowledged) with { Reply = "250 2.0.0 queued as Q" }];
+        Green(MailLedger.Settle(known, [Copy()], [new ListedSuspect("Q", To, "no-reply-after-dot")], none with { Unanswered = new HashSet<string> { "Q" } }));
+        Green(MailLedger.Settle(known, [Copy()], [new ListedSuspect("Q", To, "owner-lost")], none with { OwnersLost = true }));
+        Green(MailLedger.Settle([Sent(SendOutcome.Deferred)], [Copy()], [new ListedSuspect("Q", "", "answered-451")], none));
+        Green(MailLedger.Settle([Sent(SendOutcome.Unknown)], [], [new ListedSuspect("X", "", "250-unread")], none));
+    }
+
     private static SentMessage Sent(SendOutcome outcome) => new("m", [To], outcome, "");
 
     private static DeliveredCopy Copy() => new("m", "Q", To, IsIntact: true);

@@ -107,7 +107,7 @@ public sealed class TortureReportTests
         Assert.Equal(TimeSpan.FromMilliseconds(500), Gap([], 100, 600));
     }
 
-    private static TimeSpan Gap(long[] milliseconds, long from, long to) => MailTraffic.LongestGap(
+    private static TimeSpan Gap(long[] milliseconds, long from, long to) => LongestGap.Of(
         milliseconds.Select(Timestamp), Timestamp(from), Timestamp(to));
 
     private static long Timestamp(long milliseconds) => milliseconds * TimeProvider.System.TimestampFrequency / 1000;

@@ -8,6 +8,9 @@ namespace Quorumail.Server.Torture.Cluster;
 /// </summary>
 internal sealed class ProcessFaults(OwnCluster cluster)
 {
+    /// <summary>The kind of the fault that costs nobody anything.</summary>
+    public const string Graceful = "SIGTERM";
+
     private readonly Stack<Kind> _deck = new();
 
     private enum Kind
@@ -55,7 +58,7 @@ internal sealed class ProcessFaults(OwnCluster cluster)
         BreakAsync = async _ => await Task.WhenAll(victims.Select(cluster.KillAsync)),
     };
 
-    private TortureFault Stop(int victim, TimeSpan lasts) => New("SIGTERM", [victim], lasts) with
+    private TortureFault Stop(int victim, TimeSpan lasts) => New(Graceful, [victim], lasts) with
     {
         BreakAsync = async _ => await cluster.StopAsync(victim),
     };

@@ -18,6 +18,7 @@ internal sealed record LedgerVerdict
         CommittedAfter451Unlisted = [],
         DuplicateListed = [],
         DuplicateUnlisted = [],
+        ListedWithoutCause = [],
     };
 
     /// <summary>Acknowledged recipients.</summary>
@@ -47,9 +48,12 @@ internal sealed record LedgerVerdict
     /// <summary>Delivered more than once, and not listed.</summary>
     public required IReadOnlyList<string> DuplicateUnlisted { get; init; }
 
+    /// <summary>Listed though nothing happened that puts it in doubt; lines of <c>queue-id recipient reason</c>. Empty where causes are not known.</summary>
+    public required IReadOnlyList<string> ListedWithoutCause { get; init; }
+
     /// <summary>Whether every promise was kept.</summary>
     public bool IsGreen =>
-        Lost.Count + Corrupt.Count + Phantom.Count + CommittedAfter451Unlisted.Count + DuplicateUnlisted.Count == 0;
+        Lost.Count + Corrupt.Count + Phantom.Count + CommittedAfter451Unlisted.Count + DuplicateUnlisted.Count + ListedWithoutCause.Count == 0;
 
     /// <summary>Of two runs.</summary>
     public static LedgerVerdict operator +(LedgerVerdict first, LedgerVerdict second) => new()
@@ -63,6 +67,7 @@ internal sealed record LedgerVerdict
         CommittedAfter451Unlisted = [.. first.CommittedAfter451Unlisted, .. second.CommittedAfter451Unlisted],
         DuplicateListed = [.. first.DuplicateListed, .. second.DuplicateListed],
         DuplicateUnlisted = [.. first.DuplicateUnlisted, .. second.DuplicateUnlisted],
+        ListedWithoutCause = [.. first.ListedWithoutCause, .. second.ListedWithoutCause],
     };
 
     /// <summary>One line of counts, and the first few names of each list that must be empty.</summary>
@@ -71,12 +76,13 @@ internal sealed record LedgerVerdict
         var text = new StringBuilder();
         text.Append(
             CultureInfo.InvariantCulture,
-            $"acknowledged {Acknowledged}, lost {Lost.Count}, corrupt {Corrupt.Count}, phantom {Phantom.Count}, duplicates listed {DuplicateListed.Count}, unlisted {DuplicateUnlisted.Count}, 451 but committed listed {CommittedAfter451.Count}, unlisted {CommittedAfter451Unlisted.Count}, unknown but delivered {UnknownButDelivered}");
+            $"acknowledged {Acknowledged}, lost {Lost.Count}, corrupt {Corrupt.Count}, phantom {Phantom.Count}, duplicates listed {DuplicateListed.Count}, unlisted {DuplicateUnlisted.Count}, 451 but committed listed {CommittedAfter451.Count}, unlisted {CommittedAfter451Unlisted.Count}, listed without cause {ListedWithoutCause.Count}, unknown but delivered {UnknownButDelivered}");
         Name("lost", Lost);
         Name("corrupt", Corrupt);
         Name("phantom", Phantom);
         Name("unlisted duplicate", DuplicateUnlisted);
         Name("451 but committed, unlisted", CommittedAfter451Unlisted);
+        Name("listed without cause", ListedWithoutCause);
         return text.ToString();
 
         void Name(string what, IReadOnlyList<string> names)

@@ -40,7 +40,8 @@ internal static partial class ReceivedCopies
         return stream.ReadByte() == '\r' ? "\r\n" : "\n";
     }
 
-    private static string QueueIdOf(ReadOnlySpan<byte> content)
+    /// <summary>The queue id in the topmost Received: header; empty if there is none.</summary>
+    public static string QueueIdOf(ReadOnlySpan<byte> content)
     {
         var head = Encoding.Latin1.GetString(content[..Math.Min(content.Length, 2048)]);
         return ReceivedId().Match(head) is { Success: true } match ? match.Groups["id"].Value : "";

@@ -7,6 +7,9 @@ namespace Quorumail.Server.Torture.Ledger;
 /// <param name="Reply">The deciding reply, or empty.</param>
 internal sealed record SentMessage(string Id, IReadOnlyList<string> Recipients, SendOutcome Outcome, string Reply)
 {
+    /// <summary>Which command's answer decided; of no meaning for an unknown outcome.</summary>
+    public SendStage Stage { get; init; }
+
     /// <summary>When it was begun: a timestamp of this process.</summary>
     public long Called { get; init; }
 
@@ -28,4 +31,20 @@ internal enum SendOutcome
 
     /// <summary>Any other refusal, at any stage.</summary>
     Refused,
+}
+
+/// <summary>The commands of a message's transaction.</summary>
+internal enum SendStage
+{
+    /// <summary>MAIL: nothing had been accepted.</summary>
+    Mail,
+
+    /// <summary>RCPT.</summary>
+    Recipient,
+
+    /// <summary>DATA.</summary>
+    Data,
+
+    /// <summary>The message itself, by DATA or BDAT.</summary>
+    Content,
 }

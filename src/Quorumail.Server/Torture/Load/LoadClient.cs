@@ -67,7 +67,7 @@ internal sealed class LoadClient(LoadPlan plan)
         {
             var number = Interlocked.Increment(ref _started);
             var id = string.Create(CultureInfo.InvariantCulture, $"{plan.Name}-{number}");
-            var message = TestMessage.Random(id, random.Next(plan.MinimumSize, plan.MaximumSize + 1), random);
+            var message = TestMessage.Random(id, plan.DrawSize(random), random);
             var recipients = Enumerable.Range(0, random.Next(1, plan.MaximumRecipients + 1)).Select(plan.Recipient).ToArray();
             var called = Stopwatch.GetTimestamp();
             var sent = new SentMessage(id, recipients, SendOutcome.Unknown, "") { Called = called };
@@ -116,7 +116,7 @@ internal sealed class LoadClient(LoadPlan plan)
             replies[i] = await conversation.ReadReplyAsync(token);
             if (replies[i].Code == 421)
             {
-                return Ended(sent, replies[i]);
+                return Ended(sent, replies[i]) with { Stage = StageOf(i, sent) };
             }
         }
 
@@ -127,10 +127,10 @@ internal sealed class LoadClient(LoadPlan plan)
             return await SendContentAsync(conversation, message, sent with { Recipients = accepted }, chunked, token);
         }
 
-        var refusal = (replies.FirstOrDefault(reply => !reply.IsPositive) ?? replies[^1]).ToString();
+        var deciding = Array.FindIndex(replies, reply => !reply.IsPositive) is >= 0 and var first ? first : replies.Length - 1;
         return isAwaited && !chunked
-            ? throw new InvalidDataException($"354 after {refusal}: there is nobody to send to.")
-            : sent with { Outcome = SendOutcome.Refused, Reply = refusal };
+            ? throw new InvalidDataException($"354 after {replies[deciding]}: there is nobody to send to.")
+            : sent with { Outcome = SendOutcome.Refused, Reply = replies[deciding].ToString(), Stage = StageOf(deciding, sent) };
     }
 
     private static async Task<SentMessage> SendContentAsync(
@@ -156,8 +156,13 @@ internal sealed class LoadClient(LoadPlan plan)
         return Ended(sent, await conversation.ReadReplyAsync(token));
     }
 
+    // Of the replies to what goes before the content.
+    private static SendStage StageOf(int reply, SentMessage sent) =>
+        reply == 0 ? SendStage.Mail : reply <= sent.Recipients.Count ? SendStage.Recipient : SendStage.Data;
+
     private static SentMessage Ended(SentMessage sent, SmtpReply reply) => sent with
     {
+        Stage = SendStage.Content,
         Outcome = reply.Code switch
         {
             250 => SendOutcome.Acknowledged,

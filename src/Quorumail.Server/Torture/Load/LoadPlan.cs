@@ -36,6 +36,12 @@ internal sealed record LoadPlan
     /// <summary>Largest message, octets.</summary>
     public int MaximumSize { get; init; } = 12_000;
 
+    /// <summary>
+    /// Whether some messages are larger than that: one of 10 has 17 to 300 KiB, one of 200 has 1 to 4 MiB. Bodies of up to 16 KiB travel in the
+    /// replicated log, larger ones beside it.
+    /// </summary>
+    public bool HasLarge { get; init; }
+
     /// <summary>Recipients of a message at most.</summary>
     public int MaximumRecipients { get; init; } = 3;
 
@@ -50,4 +56,12 @@ internal sealed record LoadPlan
 
     /// <summary>Seeds sizes, bodies and choices.</summary>
     public int Seed { get; init; } = 1;
+
+    /// <summary>Draws the size of a message, octets.</summary>
+    public int DrawSize(Random random) => (HasLarge ? random.Next(1000) : 1000) switch
+    {
+        < 5 => random.Next(1 << 20, 4 << 20),
+        < 105 => random.Next(17 << 10, 300 << 10),
+        _ => random.Next(MinimumSize, MaximumSize + 1),
+    };
 }

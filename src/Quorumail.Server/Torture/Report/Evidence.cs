@@ -22,6 +22,7 @@ internal static class Evidence
             .. Name("phantom", verdict.Phantom),
             .. Name("duplicate, not listed", verdict.DuplicateUnlisted),
             .. Name("451 but came, not listed", verdict.CommittedAfter451Unlisted),
+            .. verdict.ListedWithoutCause.Take(atMost).Select(entry => $"listed without a cause: {entry}"),
         ];
 
         IEnumerable<string> Name(string kind, IReadOnlyList<string> names)

@@ -36,6 +36,7 @@ internal static class TortureJson
                 duplicate_unlisted = report.Ledger.DuplicateUnlisted,
                 committed_after_451_listed = report.Ledger.CommittedAfter451.Count,
                 committed_after_451_unlisted = report.Ledger.CommittedAfter451Unlisted,
+                listed_without_cause = report.Ledger.ListedWithoutCause,
             },
             other_mail = report.Others,
             rate_without_faults = Math.Round(report.CalmRate, 1),

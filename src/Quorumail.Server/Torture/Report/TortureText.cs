@@ -26,6 +26,7 @@ internal static class TortureText
         Line(text, "  listed", ledger.DuplicateListed.Count, "arrived twice, as `queue suspects` says: nobody can know better (RFC 1047)");
         Line(text, "451, came", ledger.CommittedAfter451Unlisted.Count, "arrived though answered 451, and is not listed: must be 0");
         Line(text, "  listed", ledger.CommittedAfter451.Count, "arrived though answered 451, as `queue suspects` says");
+        Line(text, "no cause", ledger.ListedWithoutCause.Count, "on the list of `queue suspects`, and nothing happened to it: must be 0");
         Line(text, "unknown, came", ledger.UnknownButDelivered, "arrived, of those with unknown outcome");
         if (report.Others > 0)
         {

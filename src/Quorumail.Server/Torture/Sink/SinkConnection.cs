@@ -96,6 +96,11 @@ internal sealed class SinkConnection(SmtpSink sink, Socket socket) : IDisposable
             sink.Take(content, _sender, [.. _recipients]);
         }
 
+        if (action.Kind is SinkActionKind.LoseReply or SinkActionKind.Reset or SinkActionKind.Hang)
+        {
+            sink.LeaveUnanswered(content);
+        }
+
         if (action.Kind == SinkActionKind.LoseReply)
         {
             return false;

@@ -15,6 +15,7 @@ internal sealed class SmtpSink : IAsyncDisposable
     private readonly ConcurrentDictionary<SinkConnection, Task> _connections = new();
     private readonly ConcurrentQueue<DeliveredCopy> _copies = new();
     private readonly ConcurrentQueue<SinkMessage> _messages = new();
+    private readonly ConcurrentDictionary<string, bool> _unanswered = new(StringComparer.Ordinal);
     private int _open;
     private int _mostOpen;
     private int _accepted;
@@ -53,6 +54,9 @@ internal sealed class SmtpSink : IAsyncDisposable
 
     /// <summary>Entries of all copies that were taken.</summary>
     public IReadOnlyCollection<DeliveredCopy> Copies => _copies;
+
+    /// <summary>Queue ids of messages that were there as a whole and were not answered, as its script said.</summary>
+    public IReadOnlySet<string> Unanswered => _unanswered.Keys.ToHashSet(StringComparer.Ordinal);
 
     /// <summary>Copies that do not count.</summary>
     public int Others => Volatile.Read(ref _others);
@@ -109,6 +113,7 @@ internal sealed class SmtpSink : IAsyncDisposable
     {
         _copies.Clear();
         _messages.Clear();
+        _unanswered.Clear();
     }
 
     /// <inheritdoc/>
@@ -124,6 +129,8 @@ internal sealed class SmtpSink : IAsyncDisposable
         await Task.WhenAll(_connections.Values);
         _stop.Dispose();
     }
+
+    internal void LeaveUnanswered(ReadOnlySpan<byte> content) => _unanswered[ReceivedCopies.QueueIdOf(content)] = true;
 
     internal void Take(byte[] content, string sender, IReadOnlyList<string> recipients)
     {

@@ -12,7 +12,13 @@ internal abstract class ClientRecord
     /// <summary>What was answered well so far.</summary>
     public abstract IEnumerable<AnsweredCall> Answered { get; }
 
+    /// <summary>Whether a node may have been lost to the others, with what it had under way.</summary>
+    public bool MayHaveLostOwners { get; private set; }
+
     private IEnumerable<AnsweredCall> Writes => Answered.Where(call => call.IsWrite);
+
+    /// <summary>From now on nodes may be lost to the others.</summary>
+    public void MayLoseOwners() => MayHaveLostOwners = true;
 
     /// <summary>From now on, until <see cref="EndIsolations"/>, a node can't reach a majority.</summary>
     public void Isolate(int node) => _isolations.Enqueue(new Isolation(node, Stopwatch.GetTimestamp()));
@@ -27,18 +33,7 @@ internal abstract class ClientRecord
     }
 
     /// <summary>The longest time between acknowledged writes, from a moment to another.</summary>
-    public TimeSpan LongestGap(long from, long to)
-    {
-        var longest = 0L;
-        var last = from;
-        foreach (var at in Writes.Select(call => call.Returned).Where(at => at > from && at < to).Order())
-        {
-            longest = Math.Max(longest, at - last);
-            last = at;
-        }
-
-        return Stopwatch.GetElapsedTime(0, Math.Max(longest, to - last));
-    }
+    public TimeSpan LongestGap(long from, long to) => Server.Torture.Ledger.LongestGap.Of(Writes.Select(call => call.Returned), from, to);
 
     /// <summary>How long after a moment the first write was acknowledged that had begun after it; null: none was.</summary>
     public TimeSpan? FirstAcknowledged(long from, Func<int, bool> byNode)

@@ -19,6 +19,12 @@ internal sealed record Fault(string Name, string Does, string Heals, Func<FaultS
     /// <summary>Whether nobody can acknowledge anything while it lasts.</summary>
     public bool StopsAll { get; init; }
 
+    /// <summary>Whether no node may be taken for lost: it goes on, is heard, or has given up all that it had.</summary>
+    public bool LosesNobody { get; init; }
+
+    /// <summary>Whether a disk with all that it held is lost: it is not made as long as another disk's loss is not made good.</summary>
+    public bool TakesDisk { get; init; }
+
     /// <summary>The longest that no write is acknowledged anywhere while it lasts.</summary>
     public TimeSpan GapMax { get; init; } = TimeSpan.FromSeconds(5);
 

@@ -11,7 +11,17 @@ internal sealed class FaultRun(ClusterLab lab, ClientRecord record, Random rando
     /// <summary>Makes these faults at once for a while; clients must be at work.</summary>
     public async Task<FaultReport> RunAsync(IReadOnlyList<Fault> faults, TimeSpan lasts)
     {
+        if (faults.Any(fault => fault.TakesDisk))
+        {
+            await lab.UntilCopiedAsync(ClusterLab.SettleLimit, token);
+        }
+
         var (leader, term) = await lab.LeaderAsync(token);
+        if (!faults.All(fault => fault.LosesNobody))
+        {
+            record.MayLoseOwners();
+        }
+
         FaultScene[] scenes = [.. faults.Select(_ => new FaultScene(lab, record, leader, random, token))];
         var began = Stopwatch.GetTimestamp();
         long happened;

@@ -15,7 +15,7 @@ internal static class NetworkFaults
         Cut("follower-cut-off", "a follower reaches nobody and is reached by nobody", Isolate(scene => scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(4) },
         Cut("each-alone", "no node reaches another one", Isolate(scene => scene.Leader, scene => scene.Follower, scene => scene.Other)) with { StopsAll = true, Lasts = TimeSpan.FromSeconds(4) },
         Cut("leader-link", "the link between the leader and one follower is cut; both reach the other follower", scene => scene.Lab.Network.Cut(scene.Leader, scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(4) },
-        Cut("follower-link", "the link between both followers is cut", scene => scene.Lab.Network.Cut(scene.Follower, scene.Other)) with { KeepsLeader = true, IsVariant = true },
+        Cut("follower-link", "the link between both followers is cut", scene => scene.Lab.Network.Cut(scene.Follower, scene.Other)) with { LosesNobody = true, KeepsLeader = true, IsVariant = true },
         Cut("leader-mute", "what the leader sends is lost, it still hears", Isolate(scene => scene.Leader, sends: true)) with { GapMax = OneWayGap, Lasts = TimeSpan.FromSeconds(5) },
         Cut("leader-deaf", "what is sent to the leader is lost, it still speaks", Isolate(scene => scene.Leader, sends: false)) with { GapMax = OneWayGap, Lasts = TimeSpan.FromSeconds(6) },
         Cut("follower-mute", "what a follower sends is lost", Isolate(scene => scene.Follower, sends: true)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
@@ -23,11 +23,11 @@ internal static class NetworkFaults
         Cut("one-way-to-follower", "what the leader sends to one follower is lost", scene => scene.Lab.Network.CutOneWay(scene.Leader, scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3) },
         Cut("one-way-from-follower", "what one follower sends to the leader is lost", scene => scene.Lab.Network.CutOneWay(scene.Follower, scene.Leader)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
         Cut("flapping", "the leader is cut off for 0.4 s, reached for 0.4 s, and so on", Flap) with { GapMax = OneWayGap },
-        Slow("late-50ms", "every packet is 50 ms late", link => link with { Delay = TimeSpan.FromMilliseconds(50), Jitter = TimeSpan.FromMilliseconds(10) }) with { KeepsLeader = true },
+        Slow("late-50ms", "every packet is 50 ms late", link => link with { Delay = TimeSpan.FromMilliseconds(50), Jitter = TimeSpan.FromMilliseconds(10) }) with { LosesNobody = true, KeepsLeader = true },
         Slow("late-300ms", "every packet is 300 ms late, give or take 100", link => link with { Delay = TimeSpan.FromMilliseconds(300), Jitter = TimeSpan.FromMilliseconds(100) }) with { GapMax = OneWayGap, IsVariant = true },
         Slow("loss-1", "one packet of 100 is lost", link => link with { Loss = 0.01 }) with { KeepsLeader = true },
         Slow("loss-20", "one packet of 5 is lost", link => link with { Loss = 0.2 }) with { GapMax = OneWayGap },
-        Slow("doubled", "one packet of 4 comes twice, and later ones overtake", link => link with { Duplicates = 0.25, Delay = TimeSpan.FromMilliseconds(5), Jitter = TimeSpan.FromMilliseconds(5) }) with { KeepsLeader = true, IsVariant = true },
+        Slow("doubled", "one packet of 4 comes twice, and later ones overtake", link => link with { Duplicates = 0.25, Delay = TimeSpan.FromMilliseconds(5), Jitter = TimeSpan.FromMilliseconds(5) }) with { LosesNobody = true, KeepsLeader = true, IsVariant = true },
     ];
 
     private static Fault Cut(string name, string does, Action<FaultScene> begin) =>

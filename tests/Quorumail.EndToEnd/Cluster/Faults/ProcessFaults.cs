@@ -18,8 +18,8 @@ internal static class ProcessFaults
         new("pause-leader", "SIGSTOP of the leader", "SIGCONT", scene => Pause(scene, scene.LeaderNode)) { Lasts = TimeSpan.FromSeconds(5), LastsMax = TimeSpan.FromSeconds(60) },
         new("pause-follower", "SIGSTOP of a follower", "SIGCONT", scene => Pause(scene, scene.FollowerNode)) { KeepsLeader = true, LastsMax = TimeSpan.FromSeconds(60), IsVariant = true },
         new("pause-all", "SIGSTOP of all nodes for some seconds", "SIGCONT", scene => Pause(scene, [.. scene.Lab.Nodes])) { StopsAll = true, LastsMax = TimeSpan.FromSeconds(10), IsVariant = true },
-        new("rolling-restart", "SIGTERM of one node after the other, each when the one before serves again", "by itself", RestartAllAsync) { Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
-        new("transfer", "leadership is handed to a follower by command", "by itself", TransferAsync) { Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
+        new("rolling-restart", "SIGTERM of one node after the other, each when the one before serves again", "by itself", RestartAllAsync) { LosesNobody = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
+        new("transfer", "leadership is handed to a follower by command", "by itself", TransferAsync) { LosesNobody = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
     ];
 
     private static async Task KillAsync(FaultScene scene, params LabNode[] nodes)

@@ -18,6 +18,7 @@ internal sealed class ClusterLab : IAsyncDisposable
     public static readonly TimeSpan SettleLimit = TimeSpan.FromSeconds(40);
 
     private const int ReadersPerNode = 4;
+    private const string CopiesMissing = "smtp_queue_copies_missing ";
 
     private readonly LabGuard _guard;
     private readonly List<LabNode> _nodes = [];
@@ -128,6 +129,22 @@ internal sealed class ClusterLab : IAsyncDisposable
             () => $"nobody says that it leads.\n{Outputs}",
             token);
         return leader;
+    }
+
+    /// <summary>Waits until every message is on as many disks as it should be, as each node says.</summary>
+    public Task UntilCopiedAsync(TimeSpan limit, CancellationToken token)
+    {
+        var state = "";
+        return Deadline.UntilAsync(
+            async each =>
+            {
+                var lines = await Task.WhenAll(_nodes.Select(node => CopiesMissingAsync(node, each)));
+                state = string.Join(", ", lines);
+                return lines.All(line => line == CopiesMissing + "0");
+            },
+            limit,
+            () => $"the nodes say {state}\n{Outputs}",
+            token);
     }
 
     /// <summary>Waits until every node has applied the same; nobody may write meanwhile.</summary>
@@ -259,6 +276,11 @@ internal sealed class ClusterLab : IAsyncDisposable
             }
         }));
     }
+
+    private static async Task<string> CopiesMissingAsync(LabNode node, CancellationToken token) =>
+        await node.AskAsync("GET", "/metrics", token) is { Status: 200 } answer
+            ? Encoding.UTF8.GetString(answer.Body.Span).Split('\n').FirstOrDefault(line => line.StartsWith(CopiesMissing, StringComparison.Ordinal)) ?? "nothing of copies"
+            : "nothing";
 
     private static async Task<(bool IsReady, string? Leader, int Members)> LeaderNamedByAsync(LabNode node, CancellationToken token) =>
         await node.IsReadyAsync(token) && await node.StatusAsync(token) is { } status

@@ -39,7 +39,7 @@ public sealed class DestinationLimitTests(ITestOutputHelper output)
         var chapter = 0;
         do
         {
-            await using var mail = MailWorkload.Start(lab, string.Create(CultureInfo.InvariantCulture, $"two{chapter++}"), random.Next(), sessions: 1, Token);
+            await using var mail = await MailWorkload.StartAsync(lab, string.Create(CultureInfo.InvariantCulture, $"two{chapter++}"), random.Next(), sessions: 1, Token);
             await mail.UntilAcknowledgedAsync(10, Limit, Token);
             var fault = kinds[random.Next(kinds.Length)];
             var report = await new FaultRun(lab, mail, random, Token).RunAsync([fault], Lasts);

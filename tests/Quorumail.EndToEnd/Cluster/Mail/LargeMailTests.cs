@@ -31,7 +31,7 @@ public sealed class LargeMailTests(ITestOutputHelper output)
 
         await using var lab = await ClusterLab.StartAsync(3, LabTimers.Guide, CrashPlan.Seed, Token);
         var (leader, term) = await lab.LeaderAsync(Token);
-        await using var mail = MailWorkload.Without(lab, Token);
+        await using var mail = await MailWorkload.WithoutAsync(lab, Token);
         long[] before = [.. lab.Nodes.Select(Resident)];
         var began = Stopwatch.GetTimestamp();
         await Task.WhenAll(Enumerable.Range(0, Messages).Select(i => Task.Run(() => SendAsync(lab.Nodes[i % lab.Nodes.Count], mail, i), Token)));

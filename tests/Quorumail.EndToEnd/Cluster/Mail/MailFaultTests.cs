@@ -44,7 +44,7 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLabs labs)
     private static async Task<string> PassAsync(Fault fault, ClusterLab lab, string name, CancellationToken token)
     {
         var random = new Random((CrashPlan.Seed * 397) + FaultTable.All.TakeWhile(each => each != fault).Count());
-        await using var mail = MailWorkload.Start(lab, name, random.Next(), new SinkTrouble(random.Next()).Decide, token);
+        await using var mail = await MailWorkload.StartAsync(lab, name, random.Next(), new SinkTrouble(random.Next()).Decide, token);
         await mail.UntilAcknowledgedAsync(WarmUp, Limit, token);
         var report = await new FaultRun(lab, mail, random, token).RunAsync([fault], fault.Lasts);
         await mail.StopAsync();
@@ -57,7 +57,7 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLabs labs)
 
     private static async Task<string> LoseMajorityAsync(ClusterLab lab, string name)
     {
-        await using var mail = MailWorkload.Without(lab, Token);
+        await using var mail = await MailWorkload.WithoutAsync(lab, Token);
         var random = new Random(CrashPlan.Seed);
         var node = lab.Nodes[random.Next(lab.Nodes.Count)];
         var message = TestMessage.Random(name, 5000, random);

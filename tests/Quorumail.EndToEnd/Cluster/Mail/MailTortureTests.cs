@@ -54,7 +54,7 @@ public sealed class MailTortureTests(ITestOutputHelper output)
 
     private async Task ChapterAsync(ClusterLab lab, string name, Func<ClusterLab, MailWorkload, Task> passAsync)
     {
-        await using var mail = MailWorkload.Start(lab, name, _random.Next(), new SinkTrouble(_random.Next()).Decide, Token);
+        await using var mail = await MailWorkload.StartAsync(lab, name, _random.Next(), new SinkTrouble(_random.Next()).Decide, Token);
         await mail.UntilAcknowledgedAsync(1, Limit, Token);
         await passAsync(lab, mail);
         await mail.StopAsync();

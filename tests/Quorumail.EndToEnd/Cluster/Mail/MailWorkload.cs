@@ -1,10 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using System.Text;
-using System.Text.Json;
 using Quorumail.EndToEnd.Cluster.Faults;
 using Quorumail.EndToEnd.Cluster.Lab;
-using Quorumail.Server.Torture;
 using Quorumail.Server.Torture.Ledger;
 using Quorumail.Server.Torture.Load;
 using Quorumail.Server.Torture.Sink;
@@ -25,14 +22,16 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
 
     private readonly CancellationTokenSource _stop = new();
     private readonly ClusterLab _lab;
+    private readonly IReadOnlyCollection<ListedSuspect> _listedBefore;
     private readonly SmtpSink _sink;
     private readonly LoadClient[] _clients;
     private readonly ConcurrentQueue<SentMessage> _others = new();
     private readonly Task _running;
 
-    private MailWorkload(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, int sessions, CancellationToken token)
+    private MailWorkload(ClusterLab lab, IReadOnlyCollection<ListedSuspect> listedBefore, string name, int seed, Func<SinkStage, string, SinkAction> trouble, int sessions, CancellationToken token)
     {
         _lab = lab;
+        _listedBefore = listedBefore;
         _sink = new SmtpSink { Script = trouble };
         foreach (var node in lab.Nodes)
         {
@@ -46,6 +45,7 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
             Patience = Patience,
             Name = $"{name}-{node.Name}",
             Sessions = sessions,
+            HasLarge = true,
             Seed = HashCode.Combine(seed, node.Index),
         }))];
         _running = Task.WhenAll(_clients.Select(client => client.RunAsync(_stop.Token, token)));
@@ -70,15 +70,15 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     /// <param name="seed">Decides sizes, bodies and choices.</param>
     /// <param name="trouble">What the next hop does.</param>
     /// <param name="token">Ends it at once.</param>
-    public static MailWorkload Start(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, CancellationToken token) =>
-        new(lab, name, seed, trouble, SessionsPerNode, token);
+    public static Task<MailWorkload> StartAsync(ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, CancellationToken token) =>
+        StartAsync(lab, name, seed, trouble, SessionsPerNode, token);
 
     /// <summary>The same with another number of clients for each node.</summary>
-    public static MailWorkload Start(ClusterLab lab, string name, int seed, int sessions, CancellationToken token) =>
-        new(lab, name, seed, static (_, _) => SinkAction.Accept, sessions, token);
+    public static Task<MailWorkload> StartAsync(ClusterLab lab, string name, int seed, int sessions, CancellationToken token) =>
+        StartAsync(lab, name, seed, static (_, _) => SinkAction.Accept, sessions, token);
 
     /// <summary>The next hop and the account alone: the test itself sends, and says what (<see cref="Add"/>).</summary>
-    public static MailWorkload Without(ClusterLab lab, CancellationToken token) => new(lab, "", 0, static (_, _) => SinkAction.Accept, 0, token);
+    public static Task<MailWorkload> WithoutAsync(ClusterLab lab, CancellationToken token) => StartAsync(lab, "", 0, static (_, _) => SinkAction.Accept, 0, token);
 
     /// <summary>Adds what the test has sent by itself.</summary>
     public void Add(SentMessage message) => _others.Enqueue(message);
@@ -99,41 +99,9 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
     {
         List<SentMessage> sent = [.. _clients.SelectMany(client => client.Sent), .. _others];
         await _sink.UntilDeliveredAsync(sent, SettleLimit, token);
-        foreach (var node in _lab.Nodes)
-        {
-            var left = "";
-            await Deadline.UntilAsync(
-                async each =>
-                {
-                    if ((await TextAsync(node, "/metrics", each)).Contains("\nsmtp_queue_size 0\n", StringComparison.Ordinal))
-                    {
-                        return true;
-                    }
-
-                    left = await TextAsync(node, "/api/queue?limit=3", each);
-                    return false;
-                },
-                SettleLimit,
-                () => $"{node.Name} has mail queued still: {left}\n{_lab.Outputs}",
-                token);
-        }
-
-        return MailLedger.Settle(sent, _sink.Copies, await SuspectsAsync(token));
-    }
-
-    // All pages: an hour of faults lists more than one holds.
-    private async Task<List<ListedSuspect>> SuspectsAsync(CancellationToken token)
-    {
-        const string Page = "/api/queue/suspects?limit=10000";
-        var suspects = new List<ListedSuspect>();
-        for (var page = Page; page is not null;)
-        {
-            using var document = JsonDocument.Parse(await TextAsync(_lab.Nodes[0], page, token));
-            suspects.AddRange(document.RootElement.GetProperty("suspects").EnumerateArray().Select(ListedSuspect.Read));
-            page = document.RootElement.GetProperty("next") is { ValueKind: JsonValueKind.Number } next ? $"{Page}&after={next.GetRawText()}" : null;
-        }
-
-        return suspects;
+        await LabQueue.UntilEmptyAsync(_lab, SettleLimit, token);
+        var suspects = await LabQueue.SuspectsAsync(_lab, token);
+        return MailLedger.Settle(sent, _sink.Copies, [.. suspects.Except(_listedBefore)], new SuspectCauses(_sink.Unanswered, MayHaveLostOwners));
     }
 
     /// <summary>How the messages ended, in a few words.</summary>
@@ -157,6 +125,7 @@ internal sealed class MailWorkload : ClientRecord, IAsyncDisposable
         _stop.Dispose();
     }
 
-    private static async Task<string> TextAsync(LabNode node, string path, CancellationToken token) =>
-        await node.AskAsync("GET", path, token) is { Status: 200 } answer ? Encoding.UTF8.GetString(answer.Body.Span) : "";
+    private static async Task<MailWorkload> StartAsync(
+        ClusterLab lab, string name, int seed, Func<SinkStage, string, SinkAction> trouble, int sessions, CancellationToken token) =>
+        new(lab, await LabQueue.SuspectsAsync(lab, token), name, seed, trouble, sessions, token);
 }
