@@ -8,6 +8,7 @@
 #   ./torture.sh large                                       50 messages of 25 MB at once through three nodes
 #   ./torture.sh limits [--minutes N] [--seed S]             two connections to a next hop, for five nodes, through faults of the network
 #   ./torture.sh failover [--rounds N]                       kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
+#   ./torture.sh takeover [--rounds N]                       kill -9 and silence of a node with mail at the default keys, and how long it waits: 10 rounds
 #   ./torture.sh frames [--seed S]                           a million mutated frames to port 9000
 #   ./torture.sh snapshot                                    1 GiB of state, and as much shared state as there may be, to an empty node
 set -euo pipefail
@@ -20,14 +21,14 @@ large=
 what=
 while [ $# -gt 0 ]; do
   case $1 in
-    mail | large | limits | failover | frames | snapshot) what=$1 ;;
+    mail | large | limits | failover | takeover | frames | snapshot) what=$1 ;;
     --minutes) minutes=$2; shift ;;
     --nodes) nodes=$2; shift ;;
     --faults) export QUORUMAIL_FAULTS=$2; shift ;;
     --rounds) rounds=$2; shift ;;
     --seed) seed=$2; shift ;;
     --large) large=yes ;;
-    *) sed -n '4,11p' "$0" >&2; exit 2 ;;
+    *) sed -n '4,13p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
@@ -79,6 +80,11 @@ case $what in
     build src/Quorumail.Server tests/Quorumail.EndToEnd
     echo "torture: ${rounds:=20} rounds"
     QUORUMAIL_FAILOVERS=$rounds ends -class Quorumail.EndToEnd.Cluster.FailoverTests
+    ;;
+  takeover)
+    build src/Quorumail.Server tests/Quorumail.EndToEnd
+    echo "torture: ${rounds:=10} rounds, seed $seed"
+    QUORUMAIL_TAKEOVERS=$rounds QUORUMAIL_SEED=$seed ends -class Quorumail.EndToEnd.Cluster.Mail.TakeoverTests
     ;;
   frames)
     build tests/Quorumail.Cluster.Tests

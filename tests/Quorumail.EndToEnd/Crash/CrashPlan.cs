@@ -14,6 +14,9 @@ internal static class CrashPlan
     /// <summary>Leaders of a cluster killed one after the other (QUORUMAIL_FAILOVERS); two within test.sh.</summary>
     public static int Failovers { get; } = Read("QUORUMAIL_FAILOVERS", 2);
 
+    /// <summary>Nodes of a cluster killed, and as many cut off, for what others do with their mail (QUORUMAIL_TAKEOVERS); one within test.sh.</summary>
+    public static int Takeovers { get; } = Read("QUORUMAIL_TAKEOVERS", 1);
+
     private static int Read(string name, int otherwise) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), CultureInfo.InvariantCulture, out var value) ? value : otherwise;
 }
