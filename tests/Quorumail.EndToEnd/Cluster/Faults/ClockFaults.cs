@@ -19,7 +19,7 @@ internal static class ClockFaults
     ];
 
     private static Fault Jump(string name, string does, Func<FaultScene, LabNode> choose, TimeSpan shift) =>
-        new(name, does, "it jumps back", scene => JumpAsync(scene, choose(scene), shift)) { KeepsLeader = true, Obstacle = ShiftedClock.Obstacle };
+        new(name, does, "it jumps back", scene => JumpAsync(scene, choose(scene), shift)) { LosesNobody = true, KeepsLeader = true, Obstacle = PreloadedLibrary.Obstacle };
 
     private static async Task JumpAsync(FaultScene scene, LabNode node, TimeSpan shift)
     {

@@ -11,12 +11,15 @@ internal static class DiskFaults
 {
     private const int DiskFailed = 74;
     private const int CannotStart = 1;
+    private const int InputOutputError = 5; // EIO
     private const int LargeWrites = 80;
     private const int LargeValue = 256 << 10;
     private const long FillerMax = 1L << 30;
     private const long FillerMin = 4 << 10;
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(40);
+
+    private static readonly TimeSpan SlowSync = TimeSpan.FromMilliseconds(500);
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Fault> All { get; } =
@@ -26,11 +29,34 @@ internal static class DiskFaults
         new("power-all", "all nodes' power is cut at once", "they are started again on what their disks hold", scene => CutPowerAsync(scene, [.. scene.Lab.Nodes])) { StopsAll = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
         new("full-leader", "the leader's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.LeaderNode)),
         new("full-follower", "a follower's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.FollowerNode)) { KeepsLeader = true, IsVariant = true },
-        new("wiped-follower", "a follower dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.FollowerNode)) { KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
-        new("wiped-leader", "the leader dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.LeaderNode)) { Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5), IsVariant = true },
-        new("replaced-follower", "a follower is removed from the cluster by command", "its disk is emptied and it is started again: it is taken in anew by itself", ReplaceAsync) { KeepsLeader = true, IsVariant = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
-        new("damaged-log", "a byte of a dead follower's log is changed", "it starts on what is whole, or refuses and is given an empty disk", DamageAsync) { KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
+        new("wiped-follower", "a follower dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.FollowerNode)) { TakesDisk = true, KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
+        new("wiped-leader", "the leader dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.LeaderNode)) { TakesDisk = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5), IsVariant = true },
+        new("replaced-follower", "a follower is removed from the cluster by command", "its disk is emptied and it is started again: it is taken in anew by itself", ReplaceAsync) { TakesDisk = true, KeepsLeader = true, IsVariant = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
+        new("damaged-log", "a byte of a dead follower's log is changed", "it starts on what is whole, or refuses and is given an empty disk", DamageAsync) { TakesDisk = true, KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
+        new("eio-leader", "the leader's disk answers each sync with an input/output error, and has synced nothing", "it has stopped, and what it had not synced is gone; it is started again on a disk that works", scene => FailSyncsAsync(scene, scene.LeaderNode)) { Obstacle = PreloadedLibrary.Obstacle },
+        new("eio-follower", "the same for a follower's disk", "the same", scene => FailSyncsAsync(scene, scene.FollowerNode)) { KeepsLeader = true, IsVariant = true, Obstacle = PreloadedLibrary.Obstacle },
+        new("slow-fsync", "each sync of the leader's disk takes half a second longer", "the disk is as fast as before", SlowSyncsAsync) { Lasts = TimeSpan.FromSeconds(4), Obstacle = PreloadedLibrary.Obstacle },
     ];
+
+    private static async Task FailSyncsAsync(FaultScene scene, LabNode node)
+    {
+        scene.Undo(node.StartAsync);
+        node.Syncs!.Fail(InputOutputError);
+        scene.Undo(node.Syncs.End);
+        var code = await node.ExitAsync(Limit, scene.Token);
+        Assert.True(code == DiskFailed, string.Create(CultureInfo.InvariantCulture, $"{node.Name} could sync nothing and ended with {code}:\n{node.OutputTail}"));
+        Assert.Contains($"errno {InputOutputError}", node.OutputTail, StringComparison.Ordinal);
+        node.Disk.Cut();
+        node.RestorePower();
+    }
+
+    private static Task SlowSyncsAsync(FaultScene scene)
+    {
+        var syncs = scene.LeaderNode.Syncs!;
+        scene.Undo(syncs.End);
+        syncs.Delay(SlowSync);
+        return Task.CompletedTask;
+    }
 
     private static async Task CutPowerAsync(FaultScene scene, params LabNode[] nodes)
     {

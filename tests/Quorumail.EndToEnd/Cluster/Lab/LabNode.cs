@@ -6,7 +6,7 @@ using Quorumail.EndToEnd.Processes;
 
 namespace Quorumail.EndToEnd.Cluster.Lab;
 
-/// <summary>A real server on a host of the lab, with a disk whose power can be cut and a clock that can jump.</summary>
+/// <summary>A real server on a host of the lab, with a disk whose power can be cut and whose syncs can fail, and a clock that can jump.</summary>
 internal sealed partial class LabNode : IAsyncDisposable
 {
     /// <summary>Port of its HTTP listener, on its own loopback.</summary>
@@ -30,12 +30,13 @@ internal sealed partial class LabNode : IAsyncDisposable
     private readonly LabGuard _guard;
     private ChildProcess? _child;
 
-    private LabNode(int index, LabHost host, LabGuard guard, PowerCutDisk disk, ShiftedClock? clock)
+    private LabNode(int index, LabHost host, LabGuard guard, PowerCutDisk disk, ShiftedClock? clock, SyncTrouble? syncs)
     {
         Index = index;
         Host = host;
         Disk = disk;
         Clock = clock;
+        Syncs = syncs;
         _guard = guard;
         _guard.Watch(disk.Path);
     }
@@ -54,6 +55,9 @@ internal sealed partial class LabNode : IAsyncDisposable
 
     /// <summary>Its wall clock; null where a clock can't jump.</summary>
     public ShiftedClock? Clock { get; }
+
+    /// <summary>Its syncs; null where nothing can be done to them.</summary>
+    public SyncTrouble? Syncs { get; }
 
     /// <summary>Its data directory.</summary>
     public string DataDirectory => Path.Combine(Disk.Path, "data");
@@ -78,8 +82,10 @@ internal sealed partial class LabNode : IAsyncDisposable
         var disk = PowerCutDisk.Mount(DiskMegabytes);
         try
         {
-            var clock = ShiftedClock.Obstacle() is null ? await ShiftedClock.CreateAsync(token) : null;
-            var node = new LabNode(index, hosts[index], guard, disk, clock);
+            var preloads = PreloadedLibrary.Obstacle() is null;
+            var clock = preloads ? await ShiftedClock.CreateAsync(token) : null;
+            var syncs = preloads ? await SyncTrouble.CreateAsync(token) : null;
+            var node = new LabNode(index, hosts[index], guard, disk, clock, syncs);
             await File.WriteAllTextAsync(node._directory["config.toml"], node.Configuration(hosts, timers, routeLines), token);
             return node;
         }
@@ -103,7 +109,7 @@ internal sealed partial class LabNode : IAsyncDisposable
         }
 
         var (program, arguments) = Host.Inside(ServerProcess.Executable, ["--config", _directory["config.toml"]]);
-        _child = ChildProcess.Start(program, arguments, _directory["output.log"], _directory.Path, Clock?.Environment);
+        _child = ChildProcess.Start(program, arguments, _directory["output.log"], _directory.Path, Environment());
         _guard.Watch(_child.Id);
     }
 
@@ -164,11 +170,24 @@ internal sealed partial class LabNode : IAsyncDisposable
         Disk.Dispose();
         _guard.Forget(Disk.Path);
         Clock?.Dispose();
+        Syncs?.Dispose();
         _directory.Dispose();
     }
 
     [GeneratedRegex(@": (?<node>node\d+) leads term (?<term>\d+)\.", RegexOptions.None, matchTimeoutMilliseconds: 10_000)]
     private static partial Regex LeadsTerm();
+
+    private Dictionary<string, string> Environment()
+    {
+        Dictionary<string, string> all = new(StringComparer.Ordinal);
+        foreach (var (name, value) in new[] { Clock?.Environment, Syncs?.Environment }.OfType<IReadOnlyDictionary<string, string>>().SelectMany(each => each))
+        {
+            // LD_PRELOAD is a list. The clock comes first: it asks for what is behind it, and the other answers.
+            all[name] = all.TryGetValue(name, out var before) ? $"{before}:{value}" : value;
+        }
+
+        return all;
+    }
 
     private string Configuration(IReadOnlyList<LabHost> hosts, LabTimers timers, string routeLines)
     {

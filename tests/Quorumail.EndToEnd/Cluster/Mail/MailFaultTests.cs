@@ -19,10 +19,10 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLabs labs)
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(40);
 
-    /// <summary>A death, a silence, and the end of all power; or those that QUORUMAIL_FAULTS names.</summary>
+    /// <summary>A death, a silence, the end of all power, a disk that fails and one that is slow; or those that QUORUMAIL_FAULTS names.</summary>
     public static TheoryData<string> Kinds => [.. Chosen.Select(fault => fault.Name)];
 
-    private static IEnumerable<Fault> Chosen => FaultTable.Chosen ?? new[] { "kill-leader", "leader-cut-off", "power-all" }.Select(FaultTable.Of);
+    private static IEnumerable<Fault> Chosen => FaultTable.Chosen ?? new[] { "kill-leader", "leader-cut-off", "power-all", "eio-leader", "slow-fsync" }.Select(FaultTable.Of);
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
