@@ -91,7 +91,7 @@ internal sealed class SinkConnection(SmtpSink sink, Socket socket) : IDisposable
         var content = await ReadContentAsync(token);
         TestMessage.TryRecognise(content, out var id, out _);
         var action = sink.Script(SinkStage.EndOfData, id);
-        if (action.Kind is SinkActionKind.Accept or SinkActionKind.Tarpit or SinkActionKind.LoseReply)
+        if (action.Kind is SinkActionKind.Accept or SinkActionKind.Tarpit or SinkActionKind.LoseReply or SinkActionKind.Hold)
         {
             sink.Take(content, _sender, [.. _recipients]);
         }
@@ -126,6 +126,10 @@ internal sealed class SinkConnection(SmtpSink sink, Socket socket) : IDisposable
             case SinkActionKind.Tarpit:
                 await FlushAsync(token);
                 await Task.Delay(TarpitPause, token);
+                return Say(positive);
+            case SinkActionKind.Hold:
+                await FlushAsync(token);
+                await action.Release!.WaitAsync(token);
                 return Say(positive);
             case SinkActionKind.Reply:
                 Say(action.Reply);

@@ -19,7 +19,8 @@ internal enum SinkStage
 /// <summary>What a sink does at a stage.</summary>
 /// <param name="Kind">The kind of answer.</param>
 /// <param name="Reply">The reply of <see cref="SinkActionKind.Reply"/>.</param>
-internal sealed record SinkAction(SinkActionKind Kind, string Reply = "")
+/// <param name="Release">What <see cref="SinkActionKind.Hold"/> waits for.</param>
+internal sealed record SinkAction(SinkActionKind Kind, string Reply = "", Task? Release = null)
 {
     /// <summary>The ordinary positive answer.</summary>
     public static readonly SinkAction Accept = new(SinkActionKind.Accept);
@@ -38,6 +39,9 @@ internal sealed record SinkAction(SinkActionKind Kind, string Reply = "")
 
     /// <summary>A reply of one's own, such as <c>451 4.3.0 later</c>.</summary>
     public static SinkAction Say(string reply) => new(SinkActionKind.Reply, reply);
+
+    /// <summary>The positive answer, when something has happened.</summary>
+    public static SinkAction Hold(Task release) => new(SinkActionKind.Hold, Release: release);
 }
 
 /// <summary>The kinds of <see cref="SinkAction"/>.</summary>
@@ -60,4 +64,7 @@ internal enum SinkActionKind
 
     /// <summary>Silence.</summary>
     Hang,
+
+    /// <summary>A positive reply that is held back; the message is taken at once.</summary>
+    Hold,
 }
