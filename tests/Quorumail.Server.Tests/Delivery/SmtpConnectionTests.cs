@@ -30,6 +30,11 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
             TrustedRoots = root is null ? null : [root],
         }.ConnectAsync(hop, new DeliveryTarget("localhost", new IPEndPoint(IPAddress.Loopback, _peer.Port)), null, stop?.Token ?? Token);
 
+    private Task<ConnectResult> Connect(NextHop hop, DeliveryTarget target) =>
+        new SmtpConnector(
+            "us.example", new TargetPolicy("us.example", [25]), SmtpClientLimits.Default, TimeProvider.System, NullLogger<SmtpConnector>.Instance)
+            .ConnectAsync(hop, target, null, Token);
+
     private static ClientTransaction Mail(params string[] to) =>
         new("a@us.example", [.. (to.Length > 0 ? to : ["b@x.example"]).Select(t => new EnvelopeRecipient(t))], 10, BodyTraits.None);
 
@@ -205,6 +210,30 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task An_address_of_a_kind_that_the_system_lacks_is_a_failure_of_this_address()
+    {
+        var (connection, failure) = await Connect(Hop(), new DeliveryTarget("localhost", new UnknownEndPoint(_peer.Port)));
+        Assert.Null(connection);
+        Assert.Equal((ClientStage.Connect, "4.4.1", false), (failure!.Stage, failure.EnhancedCode, failure.IsPermanent));
+    }
+
+    [Fact]
+    public async Task A_name_that_TLS_can_not_carry_is_a_failed_handshake_and_leaves_no_connection_open()
+    {
+        using var certificate = ScriptedPeer.NewCertificate("localhost");
+        _peer.Certificate = certificate;
+        _peer.Ehlo = "250-peer\r\n250 STARTTLS\r\n";
+        var target = new DeliveryTarget("a..b c", new IPEndPoint(IPAddress.Loopback, _peer.Port));
+        var (none, failure) = await Connect(Hop(RouteTls.Encrypt), target);
+        Assert.Null(none);
+        Assert.Equal((ClientStage.TlsHandshake, "4.7.5"), (failure!.Stage, failure.EnhancedCode));
+        Assert.True(SpinWait.SpinUntil(() => _peer.Open == 0, TimeSpan.FromSeconds(20)));
+        var (plain, _) = await Connect(Hop(RouteTls.May), target);
+        await using var _1 = plain;
+        Assert.False(plain!.Session.IsSecure);
+    }
+
+    [Fact]
     public async Task A_connection_by_MX_to_this_machine_is_closed_though_the_DNS_said_otherwise()
     {
         var hop = new NextHop(new Route { Match = "*", Transport = RouteTransport.Mx, Port = _peer.Port }, "x.example");
@@ -243,5 +272,10 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
         SpinWait.SpinUntil(() => !connection!.IsReusable, TimeSpan.FromSeconds(10));
         pool.Return(Hop(), connection!);
         Assert.Null(pool.TryTake(Hop()));
+    }
+
+    private sealed class UnknownEndPoint(int port) : IPEndPoint(IPAddress.Loopback, port)
+    {
+        public override System.Net.Sockets.AddressFamily AddressFamily => System.Net.Sockets.AddressFamily.Banyan;
     }
 }

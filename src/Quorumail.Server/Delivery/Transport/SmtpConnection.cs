@@ -116,8 +116,10 @@ internal sealed class SmtpConnection : IAsyncDisposable
             await secure.AuthenticateAsClientAsync(tls, _deadline.Token);
             return true;
         }
-        catch (Exception error) when (error is AuthenticationException or IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception error) when (error is AuthenticationException or IOException or OperationCanceledException or ObjectDisposedException
+            or InvalidOperationException or ArgumentException)
         {
+            // An ArgumentException is for a name that the DNS gave and that TLS can't carry.
             var reason = error is OperationCanceledException ? "timed out" : error.Message;
             Session.ConnectionLost("4.7.5", OneLine($"TLS handshake failed: {reason}"));
             return false;

@@ -48,13 +48,48 @@ internal sealed partial class SmtpConnector(
 
     private async Task<ConnectResult> ConnectAsync(NextHop nextHop, DeliveryTarget target, ConnectionSlot? slot, bool tryTls, CancellationToken abort)
     {
-        var socket = new Socket(target.EndPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        if (await DialAsync(socket, nextHop, target, slot, abort) is { } failure)
+        Socket? socket = null;
+        SmtpConnection? connection = null;
+        ClientFailure? failure;
+        try
         {
-            socket.Dispose();
-            return new ConnectResult(null, failure);
+            socket = new Socket(target.EndPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            failure = await DialAsync(socket, nextHop, target, slot, abort);
+            if (failure is null)
+            {
+                connection = NewConnection(socket, nextHop, target, slot, tryTls, abort);
+                if (!nextHop.Route.ImplicitTls || await connection.SecureAsync(TlsOptions(nextHop, target)))
+                {
+                    await connection.OpenAsync(TlsOptions(nextHop, target));
+                }
+
+                if (connection.Session.Step == ClientStep.Ready)
+                {
+                    return new ConnectResult(connection, null);
+                }
+
+                failure = connection.Session.Failure
+                    ?? new ClientFailure(connection.Session.Stage, "4.4.2", "the session ended", IsPermanent: false);
+            }
+        }
+        catch (Exception error)
+        {
+            // Such as a kernel without IPv6: whatever it is, it is this address's, and the next may do better.
+            failure = new ClientFailure(connection?.Session.Stage ?? ClientStage.Connect, "4.4.1", OneLine($"connecting failed: {error.Message}"), IsPermanent: false);
         }
 
+        if (connection is not null)
+        {
+            await connection.DropAsync();
+        }
+
+        socket?.Dispose();
+        return new ConnectResult(null, failure);
+    }
+
+    private SmtpConnection NewConnection(
+        Socket socket, NextHop nextHop, DeliveryTarget target, ConnectionSlot? slot, bool tryTls, CancellationToken abort)
+    {
         var session = new SmtpClientSession(
             new SmtpClientOptions
             {
@@ -75,19 +110,7 @@ internal sealed partial class SmtpConnector(
             connection.Hold(slot);
         }
 
-        if (!nextHop.Route.ImplicitTls || await connection.SecureAsync(TlsOptions(nextHop, target)))
-        {
-            await connection.OpenAsync(TlsOptions(nextHop, target));
-        }
-
-        if (session.Step == ClientStep.Ready)
-        {
-            return new ConnectResult(connection, null);
-        }
-
-        await connection.DropAsync();
-        return new ConnectResult(
-            null, session.Failure ?? new ClientFailure(session.Stage, "4.4.2", "the session ended", IsPermanent: false));
+        return connection;
     }
 
     private async Task<ClientFailure?> DialAsync(Socket socket, NextHop nextHop, DeliveryTarget target, ConnectionSlot? slot, CancellationToken abort)
@@ -140,6 +163,8 @@ internal sealed partial class SmtpConnector(
 
         return options;
     }
+
+    private static string OneLine(string text) => ReplyParser.Escape(System.Text.Encoding.UTF8.GetBytes(text), SmtpReply.TextMax);
 
     private static ClientFailure Failed(string code, string reason) => new(ClientStage.Connect, code, reason, IsPermanent: false);
 
