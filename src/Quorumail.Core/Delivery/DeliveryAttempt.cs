@@ -121,7 +121,11 @@ public sealed class DeliveryAttempt
     /// dot was sent for them, else deferred. After <see cref="AttemptStep.RenewNotices"/> it gives the notices new ids, and
     /// perhaps fewer results.
     /// </summary>
-    public AttemptConclusion Conclude(RetryPolicy policy, long now, double random)
+    /// <param name="policy">What a reply means.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="random">From 0 inclusive to 1 exclusive.</param>
+    /// <param name="sendersOf">The addresses that a reverse-path stands for, none if nobody reads mail to it; null: itself.</param>
+    public AttemptConclusion Conclude(RetryPolicy policy, long now, double random, Func<string, IReadOnlyList<string>>? sendersOf = null)
     {
         MaySendDot = false;
         if (_conclusion is null)
@@ -139,7 +143,8 @@ public sealed class DeliveryAttempt
         }
 
         var handovers = results.Select(r => _replies[Array.BinarySearch(Job.Indexes, r.Recipient)]!.Handover).ToArray();
-        _conclusion = new AttemptConclusion(results, NoticePolicy.Plan(Job.Message, Job.Attempt, results, handovers, _salt));
+        var notices = NoticePolicy.Plan(Job.Message, Job.Attempt, results, handovers, _salt, sendersOf).ToLookup(static notice => notice.To.Count > 0);
+        _conclusion = new AttemptConclusion(results, [.. notices[true]]) { Unaddressed = [.. notices[false]] };
         _record = null;
         return _conclusion;
     }

@@ -22,6 +22,9 @@ public sealed record NoticePlan(
     /// <summary>Most octets of the original that its header section is looked for in.</summary>
     public const int MaxHeaders = 64 * 1024;
 
+    /// <summary>Who gets it: the addresses that the original's reverse-path stands for. Empty if nobody reads mail to it: then it is not sent.</summary>
+    public IReadOnlyList<string> To { get; init; } = [Original.ReversePath];
+
     /// <summary>Whether the notice returns the whole message (RFC 3461 4.3): asked for, small enough, and not a mere delay or success.</summary>
     public bool ReturnsWhole =>
         Kind == NoticeKind.Failure && Original.Return == DsnReturn.Full && Original.Size <= MaxFullReturn;
@@ -38,7 +41,7 @@ public sealed record NoticePlan(
     /// <param name="body">The body itself, if the log is to carry it.</param>
     public EnqueueCommand ToEnqueue(
         long size, ReadOnlyMemory<byte> hash, BodyTraits traits, IReadOnlyList<BodyHolder> holders, string owner, ReadOnlyMemory<byte> body = default) =>
-        new(Id, new Envelope("", [new EnvelopeRecipient(Original.ReversePath, DsnNotify.Never)], DsnReturn.Headers),
+        new(Id, new Envelope("", [.. To.Select(static address => new EnvelopeRecipient(address, DsnNotify.Never))], DsnReturn.Headers),
             size, traits, hash, holders, owner, Original.Tenant)
         {
             Body = body,

@@ -16,12 +16,14 @@ public static class NoticePolicy
     /// <param name="results">One for each recipient of the attempt.</param>
     /// <param name="handovers">For each result, who reports a success.</param>
     /// <param name="salt">0; counted up if the log says that a derived id is taken.</param>
+    /// <param name="sendersOf">The addresses that a reverse-path stands for, none if nobody reads mail to it; null: itself.</param>
     public static IReadOnlyList<NoticePlan> Plan(
         QueuedMessage message,
         int attempt,
         IReadOnlyList<RecipientResult> results,
         IReadOnlyList<DeliveryHandover> handovers,
-        int salt = 0)
+        int salt = 0,
+        Func<string, IReadOnlyList<string>>? sendersOf = null)
     {
         if (message.ReversePath.Length == 0)
         {
@@ -52,6 +54,7 @@ public static class NoticePolicy
         }
 
         var plans = new List<NoticePlan>(1);
+        IReadOnlyList<string>? to = null;
         Add(NoticeKind.Failure, failed);
         Add(NoticeKind.Delay, delayed);
         Add(NoticeKind.Success, succeeded);
@@ -62,7 +65,8 @@ public static class NoticePolicy
             if (recipients is not null)
             {
                 var id = DeriveId(message.Id, message.Epoch, attempt, recipients[0].Result.Recipient, kind, salt);
-                plans.Add(new NoticePlan(id, kind, message, attempt, recipients));
+                to ??= sendersOf is null ? [message.ReversePath] : sendersOf(message.ReversePath);
+                plans.Add(new NoticePlan(id, kind, message, attempt, recipients) { To = to });
             }
         }
     }

@@ -98,6 +98,20 @@ public sealed class RecipientDirectory
         return _mailboxes.GetValueOrDefault(address);
     }
 
+    /// <summary>
+    /// The addresses that mail to an address goes to, as <see cref="Resolve"/> says for someone who may relay; none if it is
+    /// ours and nobody has it.
+    /// </summary>
+    public IReadOnlyList<string> ReadersOf(string address)
+    {
+        if (!MailPath.TryParseAddress(address, out var path))
+        {
+            return [address];
+        }
+
+        return Resolve(path, mayRelay: true, out var reader, out var readers) == AddressVerdict.UnknownUser ? [] : readers ?? [reader];
+    }
+
     /// <summary>Whether a user may send from a reverse-path: their own addresses and the null sender (for receipts, RFC 8098).</summary>
     public bool MaySendFrom(string user, MailPath path) => path.IsNull
         || (_mailboxes.TryGetValue(path.Address, out var mailbox) && string.Equals(mailbox, user, StringComparison.Ordinal)

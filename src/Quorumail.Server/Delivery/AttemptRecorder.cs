@@ -23,7 +23,7 @@ internal sealed partial class AttemptRecorder(
     {
         while (true)
         {
-            var conclusion = attempt.Conclude(settings.Retry, queue.ClusterTime, random());
+            var conclusion = attempt.Conclude(settings.Retry, queue.ClusterTime, random(), settings.SendersOf);
             if (await TryWriteNoticesAsync(conclusion, token) is not { } commands)
             {
                 await Task.Delay(settings.RecordAgainAfter, time, token);
@@ -109,6 +109,12 @@ internal sealed partial class AttemptRecorder(
             }
         }
 
+        foreach (var plan in conclusion.Unaddressed)
+        {
+            Metrics.NoticesUnaddressed.Inc();
+            LogUnaddressed(log, plan.Kind, message.Id, message.ReversePath);
+        }
+
         if (queue.Find(message.Id) is null)
         {
             MailLog.Removed(mailLog, message.Id, message.ReversePath, delay);
@@ -130,6 +136,9 @@ internal sealed partial class AttemptRecorder(
 
     [LoggerMessage(1, LogLevel.Information, "the outcome of attempt {Attempt} of message {Id} was not recorded: the queue has another")]
     private static partial void LogSuperseded(ILogger log, QueueId id, int attempt);
+
+    [LoggerMessage(3, LogLevel.Information, "the {Kind} notice about message {Id} is not sent: nobody here has the address of its sender, {From}")]
+    private static partial void LogUnaddressed(ILogger log, NoticeKind kind, QueueId id, string from);
 
     [LoggerMessage(2, LogLevel.Error, "a notice about message {Id} can't be stored yet; the outcome waits for it")]
     private static partial void LogNoticeFailed(ILogger log, QueueId id, Exception error);

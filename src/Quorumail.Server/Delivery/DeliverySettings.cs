@@ -1,5 +1,6 @@
 using Quorumail.Core.Delivery;
 using Quorumail.Core.Delivery.Client;
+using Quorumail.Core.Mail;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Limits;
 
@@ -23,6 +24,9 @@ internal sealed record DeliverySettings
     /// <summary>The mailbox of an address, or null for one named like the address.</summary>
     public Func<string, string?> MailboxOf { get; init; } = static _ => null;
 
+    /// <summary>The addresses that mail to a sender goes to, as the directory has it: none if nobody here reads it.</summary>
+    public Func<string, IReadOnlyList<string>> SendersOf { get; init; } = static address => [address];
+
     public RetryPolicy Retry { get; init; } = new();
 
     public DeliveryLimits Limits { get; init; } = new();
@@ -39,14 +43,15 @@ internal sealed record DeliverySettings
 
     /// <summary>What the configuration says.</summary>
     /// <param name="options">Valid.</param>
-    /// <param name="mailboxOf">The mailbox of a local address, or null.</param>
-    public static DeliverySettings Of(QuorumailOptions options, Func<string, string?> mailboxOf) => new()
+    /// <param name="directory">Who receives mail here.</param>
+    public static DeliverySettings Of(QuorumailOptions options, RecipientDirectory directory) => new()
     {
         HostName = options.Server.Hostname,
         HelloName = options.EffectiveHelo,
         OwnPorts = [.. options.EffectiveListeners.Select(static listener => listener.Port)],
         Routes = new RouteTable([.. options.Routes.Select(route => RouteOf(route, options)), .. LocalRoutes(options)]),
-        MailboxOf = mailboxOf,
+        MailboxOf = directory.MailboxOf,
+        SendersOf = directory.ReadersOf,
         Retry = new RetryPolicy
         {
             Schedule = [.. options.Queue.RetrySchedule.Select(static wait => (long)wait.TotalMilliseconds)],

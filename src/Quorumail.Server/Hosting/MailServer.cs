@@ -228,7 +228,7 @@ internal sealed partial class MailServer : IAsyncDisposable
     private async Task StartDeliveryAsync(RecipientDirectory directory, CancellationToken token)
     {
         _delivery = new DeliveryService(
-            DeliverySettings.Of(_options, directory.MailboxOf),
+            DeliverySettings.Of(_options, directory),
             new LocalDeliveryQueue(_queue!),
             new DestinationLimits(_limits!.Shared),
             new DnsLookup(_options.Delivery.DnsServers),

@@ -68,6 +68,10 @@ public static class Metrics
     public static Counter InDoubt { get; } =
         Factory.CreateCounter("smtp_deliveries_in_doubt_total", "Deliveries without a reply after the final dot, per recipient, since start.");
 
+    /// <summary>Notices that were not sent, for their reader's address is ours and nobody has it.</summary>
+    public static Counter NoticesUnaddressed { get; } =
+        Factory.CreateCounter("smtp_notices_unaddressed_total", "Delivery notices not sent since start, because the sender's address is local and unknown.");
+
     /// <summary>Log lines that were dropped because their reader was too slow.</summary>
     public static Counter LogLinesDropped { get; } =
         Factory.CreateCounter("smtp_log_lines_dropped_total", "Log lines dropped because standard output was too slow.");

@@ -86,6 +86,15 @@ public sealed class RecipientDirectoryTests
         Assert.Null(directory.MailboxOf("copy@elsewhere.test"));
     }
 
+    [Theory]
+    [InlineData("all@here.test", "joe@here.test,ann@here.test,copy@elsewhere.test,guest@elsewhere.test")]
+    [InlineData("anyone@second.test", "joe@here.test")]
+    [InlineData("JOSEPH@here.test", "joseph@here.test")]
+    [InlineData("x@foreign.test", "x@foreign.test")]
+    [InlineData("nobody@here.test", "")]
+    public void Mail_to_a_sender_goes_where_mail_to_a_recipient_of_that_name_goes(string address, string expected) =>
+        Assert.Equal(expected, string.Join(',', Make().ReadersOf(address)));
+
     [Fact]
     public void Users_send_from_their_own_addresses()
     {

@@ -2,6 +2,7 @@ using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Delivery;
+using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery;
@@ -52,6 +53,12 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
                 OwnPorts = [2525],
                 Routes = new RouteTable([route ?? Smtp(), new Route { Match = "local.example", Transport = RouteTransport.Maildir, Path = _folder }, new Route { Match = "nowhere.example", Transport = RouteTransport.Discard }]),
                 MailboxOf = address => address.StartsWith("alice", StringComparison.Ordinal) ? "alice" : null,
+                SendersOf = address => address switch
+                {
+                    "root@local.example" => ["alice@local.example", "admin@x.example"],
+                    _ when address.EndsWith("@local.example", StringComparison.Ordinal) => [],
+                    _ => [address],
+                },
                 Downgrade8Bit = downgrade,
                 RecordAgainAfter = TimeSpan.FromMilliseconds(1),
                 Limits = new DeliveryLimits { DestinationConcurrency = concurrency },
@@ -210,6 +217,33 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
         Assert.DoesNotContain('\u001b', text);
         await _queue.NextAsync<AttemptEndedCommand>(end => end.Id == notice.Id);
         Assert.Equal([Body, text], _peer.Messages);
+    }
+
+    [Fact]
+    public async Task A_notice_goes_where_mail_to_its_reader_goes()
+    {
+        _peer.Script = line => line.StartsWith("RCPT TO:<no@", StringComparison.Ordinal) ? "550 5.1.1 no\r\n" : null;
+        await StartAsync();
+        _queue.Enqueue(Body, "root@local.example", "no@x.example");
+        var ended = await _queue.NextAsync<AttemptEndedCommand>();
+        var notice = Assert.Single(ended.Notices);
+        Assert.Equal(["alice@local.example", "admin@x.example"], notice.Envelope.Recipients.Select(recipient => recipient.Address));
+        await _queue.NextAsync<AttemptEndedCommand>(end => end.Id == notice.Id);
+        await _queue.NextAsync<AttemptEndedCommand>(end => end.Id == notice.Id);
+        Assert.Contains("To: <root@local.example>", Assert.Single(_peer.Messages), StringComparison.Ordinal);
+        Assert.Equal(["alice"], Directory.GetFileSystemEntries(_folder).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task A_sender_of_ours_that_nobody_is_gets_no_notice_and_no_folder()
+    {
+        await StartAsync();
+        _queue.Enqueue(Body, new Envelope("random@local.example", [new EnvelopeRecipient("alice@local.example", DsnNotify.Success)]));
+        var ended = await _queue.NextAsync<AttemptEndedCommand>();
+        Assert.Equal(RecipientOutcome.Delivered, ended.Results[0].Outcome);
+        Assert.Empty(ended.Notices);
+        Assert.Empty(_queue.Messages);
+        Assert.Equal(["alice"], Directory.GetFileSystemEntries(_folder).Select(Path.GetFileName));
     }
 
     [Fact]
