@@ -25,11 +25,18 @@ public static partial class Fsync
     /// <exception cref="IOException">The directory can't be opened, or the disk reported an error.</exception>
     public static void Directory(string path)
     {
+        using SafeFileHandle handle = Open(path);
+        Check(Sync(handle), "fsync", path);
+    }
+
+    /// <summary>Opens a directory, to sync it by <see cref="File"/>: for those who must tell that it can't be opened from that it can't be synced.</summary>
+    /// <exception cref="IOException">It can't be opened.</exception>
+    public static SafeFileHandle Open(string path)
+    {
         ArgumentNullException.ThrowIfNull(path);
         int descriptor = Open(path, (RuntimeInformation.ProcessArchitecture is Architecture.Arm64 ? 0x4000 : OpenDirectory) | OpenCloseOnExec);
         Check(descriptor, "open", path);
-        using SafeFileHandle handle = new(descriptor, ownsHandle: true);
-        Check(Sync(handle), "fsync", path);
+        return new SafeFileHandle(descriptor, ownsHandle: true);
     }
 
     private static void Check(int result, string call, string? path)

@@ -18,6 +18,9 @@ internal interface IDeliveryQueue
     /// <summary>Milliseconds; the time of all schedules.</summary>
     long ClusterTime { get; }
 
+    /// <summary>The epoch of this node's present life: a message that comes to it has this one, one that was another's has a later one.</summary>
+    long Epoch { get; }
+
     /// <summary>Whether proposals can commit now.</summary>
     bool IsReady { get; }
 

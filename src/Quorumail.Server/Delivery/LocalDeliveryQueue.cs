@@ -17,6 +17,8 @@ internal sealed class LocalDeliveryQueue(MailQueue queue) : IDeliveryQueue
 
     public long ClusterTime => queue.ClusterTime;
 
+    public long Epoch => queue.Epoch;
+
     public bool IsReady => queue.IsReady;
 
     public IReadOnlyList<Suspension> Suspensions => queue.Suspensions;

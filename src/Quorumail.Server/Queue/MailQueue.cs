@@ -90,6 +90,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Messages that this node delivers.</summary>
     public int OwnedCount => _state.CountOwnedBy(NodeId);
 
+    /// <summary>The epoch of this node's present life.</summary>
+    public long Epoch => _state.EpochOf(NodeId);
+
     /// <summary>Messages whose Enqueue did not end well and that are not yet known to be out of the queue.</summary>
     public int RetractionCount => _retractions.Count;
 

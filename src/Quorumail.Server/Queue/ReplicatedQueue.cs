@@ -198,6 +198,15 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         }
     }
 
+    /// <summary>The epoch of a node's present life.</summary>
+    public long EpochOf(string node)
+    {
+        lock (_gate)
+        {
+            return _state.EpochOf(node);
+        }
+    }
+
     /// <summary>Number of messages that a node owns.</summary>
     public int CountOwnedBy(string node)
     {

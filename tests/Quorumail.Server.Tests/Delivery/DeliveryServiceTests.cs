@@ -7,6 +7,7 @@ using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Delivery;
 using Quorumail.Server.Delivery.Dns;
+using Quorumail.Server.Delivery.Maildir;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Tests.Limits;
 using static Quorumail.Server.Tests.Delivery.ModelQueue;
@@ -442,6 +443,21 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
         Assert.All(ended.Results, result => Assert.Equal(RecipientOutcome.Delivered, result.Outcome));
         Assert.Equal(2, Directory.GetFiles(Path.Combine(_folder, "alice", "new")).Length);
         Assert.Single(Directory.GetFiles(Path.Combine(_folder, "bob@local.example", "new")));
+    }
+
+    [Fact]
+    public async Task What_another_node_has_filed_and_the_reader_has_moved_is_not_filed_again_when_it_is_taken_over()
+    {
+        await StartAsync();
+        await _queue.ProposeAsync(new NodesChangedCommand([new BodyHolder("n1", 1), new BodyHolder("n2", 1)], 1, 60_000, 1), TestContext.Current.CancellationToken);
+        _queue.ClusterTime += 1000;
+        var id = _queue.Enqueue(Body, new Envelope("a@us.example", [new EnvelopeRecipient("alice@local.example")]), owner: "n2");
+        var file = Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, "alice", "cur")).FullName, $"{MaildirFormat.FileName(id, 0)}:2,S");
+        await File.WriteAllTextAsync(file, "filed by n2", TestContext.Current.CancellationToken);
+        await _queue.ProposeAsync(new NodeDownCommand("n2", 1), TestContext.Current.CancellationToken);
+        var ended = await _queue.NextAsync<AttemptEndedCommand>();
+        Assert.Equal((id, RecipientOutcome.Delivered), (ended.Id, ended.Results[0].Outcome));
+        Assert.Equal([file], Directory.GetFiles(_folder, "*", SearchOption.AllDirectories));
     }
 
     [Fact]

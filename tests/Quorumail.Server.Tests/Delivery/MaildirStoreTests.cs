@@ -13,7 +13,7 @@ public sealed class MaildirStoreTests : IDisposable
     private readonly MaildirStore _store;
     private static readonly QueueId Id = QueueId.Create(1_700_000_000_123, 7);
 
-    public MaildirStoreTests() => _store = new MaildirStore(Path.Combine(_root, "maildir"), _committer);
+    public MaildirStoreTests() => _store = new MaildirStore(Path.Combine(_root, "maildir"), _committer, "n1");
 
     public void Dispose()
     {
@@ -23,6 +23,9 @@ public sealed class MaildirStoreTests : IDisposable
 
     private Task Deliver(string mailbox, int recipient = 0, string body = "Subject: x\r\n\r\nhi\r\n", bool mayBeRepeated = false, string address = "a@x") =>
         _store.DeliverAsync(mailbox, Id, recipient, "from@y", address, new MemoryContent(Encoding.UTF8.GetBytes(body)), mayBeRepeated, TestContext.Current.CancellationToken);
+
+    private static Task Deliver(MaildirStore store, string mailbox) => store.DeliverAsync(
+        mailbox, Id, 0, "from@y", "a@x", new MemoryContent("Subject: x\r\n\r\nhi\r\n"u8.ToArray()), mayBeRepeated: true, TestContext.Current.CancellationToken);
 
     private string[] Files(string mailbox, string part) => Directory.GetFiles(Path.Combine(_root, "maildir", mailbox, part));
 
@@ -133,6 +136,70 @@ public sealed class MaildirStoreTests : IDisposable
         Assert.DoesNotContain("\nEvil", text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(28, 1)]
+    [InlineData(122, 1)]
+    [InlineData(28, 2)]
+    [InlineData(122, 2)]
+    public async Task A_mailbox_without_room_is_no_failed_disk_and_takes_the_file_when_there_is_room(int errno, int failing)
+    {
+        // The file is synced first, then its folder.
+        var syncs = 0;
+        using var committer = new MaildirCommitter(handle =>
+        {
+            if (++syncs == failing)
+            {
+                throw new IOException("fsync failed", errno);
+            }
+
+            Quorumail.Cluster.Disk.Fsync.File(handle);
+        });
+        var store = new MaildirStore(Path.Combine(_root, "maildir"), committer, "n1");
+        var error = await Assert.ThrowsAsync<IOException>(() => Deliver(store, "alice"));
+        Assert.Equal(errno, (error.InnerException ?? error).HResult);
+        Assert.Empty(Files("alice", "tmp"));
+        Assert.Empty(Files("alice", "new"));
+        Assert.False(committer.Failed.IsCompleted);
+        await Deliver(store, "alice");
+        Assert.Single(Files("alice", "new"));
+    }
+
+    [Fact]
+    public async Task A_disk_that_can_not_be_read_or_written_is_named_with_the_mailbox_at_which_it_failed()
+    {
+        using var committer = new MaildirCommitter(static _ => throw new IOException("fsync failed", 5));
+        await Assert.ThrowsAsync<IOException>(() => Deliver(new MaildirStore(Path.Combine(_root, "maildir"), committer, "n1"), "alice"));
+        var failure = await committer.Failed.WaitAsync(TestContext.Current.CancellationToken);
+        Assert.Contains(Path.Combine(_root, "maildir", "alice"), failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_mailbox_that_is_removed_under_way_is_no_failed_disk_and_is_made_again()
+    {
+        await Deliver("alice");
+        Directory.Delete(Path.Combine(_root, "maildir", "alice", "new"), recursive: true);
+        await Assert.ThrowsAsync<IOException>(() => Deliver("alice", 1));
+        Assert.False(_committer.Failed.IsCompleted);
+        await Deliver("alice", 1);
+        Assert.Single(Files("alice", "new"));
+        Assert.Empty(Files("alice", "tmp"));
+    }
+
+    [Fact]
+    public async Task Nodes_that_share_a_mailbox_write_into_files_of_their_own()
+    {
+        var inWriting = new TaskCompletionSource();
+        var content = new WaitingContent(inWriting.Task);
+        var first = _store.DeliverAsync("alice", Id, 0, "from@y", "a@x", content, false, TestContext.Current.CancellationToken);
+        await content.Asked.Task.WaitAsync(TestContext.Current.CancellationToken);
+        await Deliver(new MaildirStore(Path.Combine(_root, "maildir"), _committer, "n2"), "alice");
+        var whole = await File.ReadAllTextAsync(Assert.Single(Files("alice", "new")), TestContext.Current.CancellationToken);
+        inWriting.SetResult();
+        await Assert.ThrowsAsync<IOException>(() => first);
+        Assert.EndsWith("hi\n", whole, StringComparison.Ordinal);
+        Assert.Equal(whole, await File.ReadAllTextAsync(Assert.Single(Files("alice", "new")), TestContext.Current.CancellationToken));
+    }
+
     [Fact]
     public async Task A_mailbox_that_was_removed_is_made_again()
     {
@@ -140,5 +207,28 @@ public sealed class MaildirStoreTests : IDisposable
         Directory.Delete(Path.Combine(_root, "maildir", "alice"), recursive: true);
         await Deliver("alice", 1);
         Assert.Single(Files("alice", "new"));
+    }
+
+    /// <summary>Says when it is asked for, waits, gives a piece and breaks off.</summary>
+    private sealed class WaitingContent(Task until) : MessageContent
+    {
+        public TaskCompletionSource Asked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public override long Size => 0;
+
+        public override async ValueTask<ReadOnlyMemory<byte>> ReadAsync(CancellationToken token)
+        {
+            if (!Asked.TrySetResult())
+            {
+                throw new IOException("cut off");
+            }
+
+            await until.WaitAsync(token);
+            return "half a line"u8.ToArray();
+        }
+
+        public override void Dispose()
+        {
+        }
     }
 }

@@ -46,6 +46,17 @@ internal sealed class ModelQueue : IDeliveryQueue
         set;
     } = 1_700_000_000_000;
 
+    public long Epoch
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _state.EpochOf(NodeId);
+            }
+        }
+    }
+
     public bool IsReady => true;
 
     public IReadOnlyList<Suspension> Suspensions
@@ -86,7 +97,7 @@ internal sealed class ModelQueue : IDeliveryQueue
     public QueueId Enqueue(string body, string from, params string[] to) =>
         Enqueue(body, new Envelope(from, [.. to.Select(address => new EnvelopeRecipient(address))]));
 
-    public QueueId Enqueue(string body, Envelope envelope)
+    public QueueId Enqueue(string body, Envelope envelope, string? owner = null)
     {
         var octets = Encoding.UTF8.GetBytes(body);
         var id = QueueId.Create(ClusterTime, ++_next);
@@ -94,7 +105,7 @@ internal sealed class ModelQueue : IDeliveryQueue
         var header = body.Split("\r\n\r\n")[0];
         var traits = (Ascii.IsValid(octets) ? BodyTraits.None : BodyTraits.EightBit)
             | (Ascii.IsValid(header) ? BodyTraits.None : BodyTraits.EightBitHeaders);
-        var status = Apply(new EnqueueCommand(id, envelope, octets.Length, traits, new byte[16], [new BodyHolder(NodeId, 1)], NodeId));
+        var status = Apply(new EnqueueCommand(id, envelope, octets.Length, traits, new byte[16], [new BodyHolder(owner ?? NodeId, 1), .. owner is null ? Array.Empty<BodyHolder>() : [new BodyHolder(NodeId, 1)]], owner ?? NodeId));
         Assert.Equal(ApplyStatus.Accepted, status);
         return id;
     }
@@ -167,6 +178,11 @@ internal sealed class ModelQueue : IDeliveryQueue
             foreach (var (id, message) in changes.Messages)
             {
                 _changes.Writer.TryWrite(new QueueChange(id, message));
+            }
+
+            foreach (var move in changes.Moved)
+            {
+                _changes.Writer.TryWrite(new QueueChange(move.Message.Id, move.Message));
             }
 
             _applied.Writer.TryWrite((command, status));

@@ -18,8 +18,17 @@ internal sealed class MaildirCommitter : IDisposable
     private readonly Thread[] _threads;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    private readonly Action<SafeFileHandle> _sync;
+
     public MaildirCommitter()
+        : this(Fsync.File)
     {
+    }
+
+    /// <param name="sync">Makes a file or an opened directory durable.</param>
+    internal MaildirCommitter(Action<SafeFileHandle> sync)
+    {
+        _sync = sync;
         _threads = new Thread[ThreadCount];
         for (var i = 0; i < ThreadCount; i++)
         {
@@ -29,12 +38,13 @@ internal sealed class MaildirCommitter : IDisposable
     }
 
     /// <summary>
-    /// Completes, with the error, when the disk has refused an fsync: what it holds is unknown from then on, and the node must stop.
+    /// Completes, with the error, when the disk has refused an fsync for another reason than lack of room: what it holds is unknown from then on, and the
+    /// node must stop.
     /// </summary>
     public Task<Exception> Failed => _failed.Task;
 
     /// <summary>Takes a written file and returns when it is durable under its final name. The handle is closed here.</summary>
-    /// <exception cref="IOException">It could not be.</exception>
+    /// <exception cref="IOException">It could not be; no file is left, unless a reader has taken it.</exception>
     public async Task CommitAsync(SafeFileHandle file, string temporary, string final, CancellationToken token)
     {
         var pending = new PendingFile(file, temporary, final);
@@ -79,50 +89,36 @@ internal sealed class MaildirCommitter : IDisposable
 
     private void Commit(List<PendingFile> batch)
     {
-        foreach (var pending in batch)
+        foreach (var folder in batch.GroupBy(static pending => Path.GetDirectoryName(pending.Final)!, StringComparer.Ordinal))
         {
-            Try(pending, () =>
-            {
-                using var file = pending.File;
-                if (_failed.Task.IsCompleted)
-                {
-                    throw new IOException("the disk has failed before");
-                }
-
-                Sync(() => Fsync.File(file));
-                File.Move(pending.Temporary, pending.Final, overwrite: true);
-            });
-        }
-
-        foreach (var folder in batch.Where(static p => p.Error is null).GroupBy(static p => Path.GetDirectoryName(p.Final)!, StringComparer.Ordinal))
-        {
-            Exception? error = null;
+            List<PendingFile> files = [.. folder];
             try
             {
-                Sync(() => Fsync.Directory(folder.Key));
+                // Before anything is moved: a mailbox that was removed meanwhile, or one handle too many, is a mailbox's trouble.
+                using var directory = Fsync.Open(folder.Key);
+                files.ForEach(MakeVisible);
+                MakeDurable(directory, folder.Key, files.FindAll(static pending => pending.Error is null));
             }
-            catch (IOException failure)
+            catch (IOException error)
             {
-                error = failure;
+                files.ForEach(pending => pending.Error ??= error);
             }
 
-            foreach (var pending in folder)
-            {
-                pending.Error = error;
-            }
-        }
-
-        foreach (var pending in batch)
-        {
-            pending.Complete();
+            files.ForEach(static pending => pending.Complete());
         }
     }
 
-    private static void Try(PendingFile pending, Action action)
+    private void MakeVisible(PendingFile pending)
     {
         try
         {
-            action();
+            if (_failed.Task.IsCompleted)
+            {
+                throw new IOException("the disk has failed before");
+            }
+
+            Sync(pending.File, pending.Final);
+            File.Move(pending.Temporary, pending.Final, overwrite: true);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -130,17 +126,58 @@ internal sealed class MaildirCommitter : IDisposable
         }
     }
 
-    /// <summary>A refused fsync is never tried again: the kernel may have dropped the pages and would say yes.</summary>
-    private void Sync(Action sync)
+    private void MakeDurable(SafeFileHandle directory, string path, List<PendingFile> files)
     {
+        if (files.Count == 0)
+        {
+            return;
+        }
+
         try
         {
-            sync();
+            Sync(directory, path);
         }
         catch (IOException error)
         {
-            _failed.TrySetResult(error);
+            // The next try files it anew; if a reader has taken it, that try finds it where it is.
+            foreach (var pending in files)
+            {
+                pending.Error = error;
+                Delete(pending.Final);
+            }
+        }
+    }
+
+    /// <summary>
+    /// A refused fsync is never tried again: the kernel may have dropped the pages and would say yes. Where there is no room (on NFS that shows
+    /// here), the file is given up and the next try writes another. Any other error is the disk's.
+    /// </summary>
+    private void Sync(SafeFileHandle handle, string path)
+    {
+        try
+        {
+            _sync(handle);
+        }
+        catch (IOException error)
+        {
+            if (error.HResult is not (DiskError.NoSpace or DiskError.QuotaExceeded or DiskError.Stale))
+            {
+                _failed.TrySetResult(new IOException($"the disk of the Maildirs has failed at {path}: {error.Message}", error));
+            }
+
             throw;
+        }
+    }
+
+    private static void Delete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // It is left behind: what is in tmp nobody reads, and in new the next try finds it.
         }
     }
 
@@ -158,12 +195,14 @@ internal sealed class MaildirCommitter : IDisposable
 
         public void Complete()
         {
+            File.Dispose();
             if (Error is null)
             {
                 Done.SetResult();
             }
             else
             {
+                Delete(Temporary);
                 Done.SetException(new IOException(Error.Message, Error));
             }
         }

@@ -11,7 +11,7 @@ namespace Quorumail.Server.Delivery.Maildir;
 /// Writes messages into Maildirs below one folder: into tmp, fsync, rename into new, fsync of new. Folders 0700, files 0600. A
 /// delivery that is repeated finds its file by name and does nothing, unless the reader has deleted it meanwhile.
 /// </summary>
-internal sealed class MaildirStore(string root, MaildirCommitter committer)
+internal sealed class MaildirStore(string root, MaildirCommitter committer, string nodeId)
 {
     /// <summary>Mailboxes whose folders are known to exist.</summary>
     private const int KnownMax = 100_000;
@@ -38,8 +38,10 @@ internal sealed class MaildirStore(string root, MaildirCommitter committer)
         var folder = Path.Combine(root, MailboxName.ToFolder(mailbox));
         var name = MaildirFormat.FileName(id, recipient);
         var final = Path.Combine(folder, "new", name);
-        if (mayBeRepeated && (File.Exists(final) || IsInCur(folder, name)))
+        if (mayBeRepeated && FolderOf(folder, name) is { } found)
         {
+            // Who filed it may have ended before its name was durable.
+            Fsync.Directory(found);
             return;
         }
 
@@ -48,7 +50,8 @@ internal sealed class MaildirStore(string root, MaildirCommitter committer)
             MakeFolders(folder);
         }
 
-        var temporary = Path.Combine(folder, "tmp", name);
+        // Other nodes may share the folder, and file the same message after a take-over.
+        var temporary = Path.Combine(folder, "tmp", $"{name}.{MailboxName.ToFolder(nodeId)}");
         SafeFileHandle file;
         try
         {
@@ -72,7 +75,16 @@ internal sealed class MaildirStore(string root, MaildirCommitter committer)
             throw;
         }
 
-        await committer.CommitAsync(file, temporary, final, token);
+        try
+        {
+            await committer.CommitAsync(file, temporary, final, token);
+        }
+        catch (IOException)
+        {
+            // Its folders may be what is missing: the next try makes them.
+            _known.TryRemove(folder, out _);
+            throw;
+        }
     }
 
     private static async Task WriteAsync(
@@ -118,11 +130,17 @@ internal sealed class MaildirStore(string root, MaildirCommitter committer)
         return handle;
     }
 
-    /// <summary>A reader moves files from new to cur and puts flags behind their names.</summary>
-    private static bool IsInCur(string folder, string name)
+    /// <summary>Where a file is, or null. A reader moves files from new to cur and puts flags behind their names.</summary>
+    private static string? FolderOf(string folder, string name)
     {
+        var fresh = Path.Combine(folder, "new");
+        if (File.Exists(Path.Combine(fresh, name)))
+        {
+            return fresh;
+        }
+
         var cur = Path.Combine(folder, "cur");
-        return Directory.Exists(cur) && Directory.EnumerateFiles(cur, name + "*").Any();
+        return Directory.Exists(cur) && Directory.EnumerateFiles(cur, name + "*").Any() ? cur : null;
     }
 
     private void MakeFolders(string folder)

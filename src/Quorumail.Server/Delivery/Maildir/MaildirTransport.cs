@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Quorumail.Core.Delivery;
+using Quorumail.Core.Queue;
 using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Delivery.Maildir;
@@ -7,22 +8,20 @@ namespace Quorumail.Server.Delivery.Maildir;
 /// <summary>Delivers into Maildirs. Needs no accepted start: a repeated delivery finds its file.</summary>
 internal sealed class MaildirTransport(IDeliveryQueue queue, MaildirCommitter committer, Func<string, string?> mailboxOf)
 {
-    private const int NoSpace = 28;
-    private const int QuotaExceeded = 122;
-
     /// <summary>Files of one attempt that are written at once; their fsyncs are shared.</summary>
     private const int FilesAtOnce = 16;
 
     private readonly ConcurrentDictionary<string, MaildirStore> _stores = new(StringComparer.Ordinal);
 
-    /// <summary>What was enqueued before may have been delivered by an earlier life.</summary>
-    private readonly long _began = queue.ClusterTime;
+    private readonly Lock _gate = new();
+    private long _epoch = queue.Epoch;
+    private long _began = queue.ClusterTime;
 
     /// <summary>Makes the attempt; every recipient gets a reply.</summary>
     public async Task DeliverAsync(DeliveryAttempt attempt, CancellationToken token)
     {
         var recipients = attempt.Job.Recipients;
-        var store = _stores.GetOrAdd(attempt.Job.Destination.Route.Path, root => new MaildirStore(root, committer));
+        var store = _stores.GetOrAdd(attempt.Job.Destination.Route.Path, root => new MaildirStore(root, committer, queue.NodeId));
         var tasks = new List<Task<DeliveryReply>>(Math.Min(recipients.Count, FilesAtOnce));
         for (var from = 0; from < recipients.Count; from += FilesAtOnce)
         {
@@ -50,7 +49,7 @@ internal sealed class MaildirTransport(IDeliveryQueue queue, MaildirCommitter co
         try
         {
             using var content = await queue.OpenAsync(message.Id, token);
-            var mayBeRepeated = recipient.Attempts > 0 || message.EnqueuedAt <= _began;
+            var mayBeRepeated = recipient.Attempts > 0 || MayHaveBeenAnothers(message);
             await store.DeliverAsync(mailbox, message.Id, index, message.ReversePath, address, content, mayBeRepeated, token);
             return new DeliveryReply(DeliveryVerdict.Delivered, "delivered to mailbox", "2.0.0", relay, DeliveryHandover.Final);
         }
@@ -60,10 +59,28 @@ internal sealed class MaildirTransport(IDeliveryQueue queue, MaildirCommitter co
         }
     }
 
+    /// <summary>
+    /// Whether another node, or another life of this one, may have filed a message before, of which there need be no record. What came within
+    /// this life has the life's epoch, and a later one if it was another's meanwhile.
+    /// </summary>
+    private bool MayHaveBeenAnothers(QueuedMessage message)
+    {
+        lock (_gate)
+        {
+            if (queue.Epoch is var epoch && epoch != _epoch)
+            {
+                _epoch = epoch;
+                _began = queue.ClusterTime;
+            }
+
+            return message.Epoch != _epoch || message.EnqueuedAt <= _began;
+        }
+    }
+
     private static string CodeOf(Exception error) => ((error.InnerException ?? error).HResult & 0xffff) switch
     {
-        NoSpace => "4.3.1",
-        QuotaExceeded => "4.2.2",
+        DiskError.NoSpace => "4.3.1",
+        DiskError.QuotaExceeded => "4.2.2",
         _ => "4.3.0",
     };
 }
