@@ -1,23 +1,29 @@
 using System.Text.Json;
 using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace Quorumail.Server.CommandLine;
 
 /// <summary>Shows the server's answers: as JSON, or in tables.</summary>
 internal static class Report
 {
+    /// <summary>Columns of the terminal that the last column of a table gets at least; else nothing is broken.</summary>
+    private const int LastColumnMin = 20;
+
+    private const int Gap = 2;
+
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>The answer as it came.</summary>
     public static void WriteJson(JsonElement answer) => Console.Out.WriteLine(JsonSerializer.Serialize(answer, Indented));
 
-    /// <summary>A table without borders.</summary>
+    /// <summary>A table without borders. Put what may be long and is only read into the last column: it is the only one that is broken into lines.</summary>
     public static Table NewTable(params string[] columns)
     {
         var table = new Table { Border = TableBorder.None };
         foreach (var column in columns)
         {
-            table.AddColumn(new TableColumn(column).NoWrap().PadRight(2));
+            table.AddColumn(new TableColumn(column).NoWrap().PadRight(Gap));
         }
 
         return table;
@@ -30,16 +36,42 @@ internal static class Report
     /// <summary>Prints a table, if it has lines.</summary>
     public static void Write(Table table)
     {
+        var console = AnsiConsole.Create(new AnsiConsoleSettings());
+        if (Console.IsOutputRedirected)
+        {
+            // A file or a pipe has no width.
+            console.Profile.Width = 10_000;
+        }
+
+        Write(table, console);
+    }
+
+    /// <summary>
+    /// Prints a table, if it has lines, and cuts nothing off, for an id is there to be copied. If the terminal is too narrow, the last column is
+    /// broken into lines; if too little is left for that, each row is one long line, which the terminal breaks.
+    /// </summary>
+    public static void Write(Table table, IAnsiConsole console)
+    {
         if (table.Rows.Count == 0)
         {
             return;
         }
 
-        var console = AnsiConsole.Create(new AnsiConsoleSettings());
-        if (Console.IsOutputRedirected)
+        var options = RenderOptions.Create(console, console.Profile.Capabilities);
+        int[] widths = [.. table.Columns.Select((column, index) => Gap + Math.Max(
+            WidthOf(column.Header, options), table.Rows.Max(row => WidthOf(row[index], options))))];
+        // Borders that are not drawn take a place all the same.
+        var borders = table.Columns.Count + 1;
+        if (widths.Sum() + borders > console.Profile.Width)
         {
-            // A file or a pipe has no width: nothing is cut off.
-            console.Profile.Width = 10_000;
+            if (widths[..^1].Sum() + LastColumnMin + Gap + borders <= console.Profile.Width)
+            {
+                table.Columns[^1].NoWrap = false;
+            }
+            else
+            {
+                console.Profile.Width = widths.Sum() + borders;
+            }
         }
 
         console.Write(table);
@@ -59,4 +91,6 @@ internal static class Report
 
     /// <summary>Without what would steer the operator's terminal: others sent us this.</summary>
     public static string Printable(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
+
+    private static int WidthOf(IRenderable cell, RenderOptions options) => cell.Measure(options, int.MaxValue).Max;
 }
