@@ -1,7 +1,5 @@
 using System.Buffers;
 using System.Buffers.Binary;
-using System.Buffers.Text;
-using System.Globalization;
 using System.Net;
 using System.Text;
 using Quorumail.Core.Mail;
@@ -165,69 +163,6 @@ public sealed partial class SmtpSession
         }
 
         return Reply(Open.TryAdd(resolution, Limits.EnvelopeOctetsMax) ? SmtpReplies.RecipientOk : SmtpReplies.TooManyRecipients);
-    }
-
-    /// <summary>Answers <see cref="SmtpStepKind.StartMessage"/>: the message has a name and a time.</summary>
-    public SmtpStep MessageStarted(QueueId id, DateTimeOffset time)
-    {
-        Settle(SmtpStepKind.StartMessage);
-        var transaction = Open;
-        transaction.Start(id, time);
-        _mode = transaction.IsChunked ? Mode.Message : Mode.AnnounceData;
-        var received = TraceFields.Received(
-            Helo,
-            _client,
-            _service.Hostname,
-            Protocol,
-            id,
-            transaction.AcceptedPaths == 1 ? transaction.FirstPath : null,
-            time);
-        return new SmtpStep(SmtpStepKind.Body, received);
-    }
-
-    /// <summary>
-    /// Answers <see cref="SmtpStepKind.StartMessage"/>, or comes at any time while the message is received: it can't be stored.
-    /// </summary>
-    public SmtpStep MessageRefused(SmtpReply reply, ref ReadOnlySequence<byte> input)
-    {
-        ArgumentNullException.ThrowIfNull(reply);
-        if (_owed != SmtpStepKind.StartMessage)
-        {
-            Invariant.Check(_mode is Mode.Message or Mode.AnnounceData, "a message is being received");
-            Incoming.Refuse(reply);
-            return Next(ref input);
-        }
-
-        Settle(SmtpStepKind.StartMessage);
-        var isChunked = Open.IsChunked;
-        _transaction = null;
-        if (!isChunked)
-        {
-            return Reply(reply);
-        }
-
-        return StartSkipping(Incoming.ChunkLength, reply, ref input);
-    }
-
-    /// <summary>Answers <see cref="SmtpStepKind.CommitMessage"/>: the message is durable.</summary>
-    public SmtpStep MessageCommitted(QueueId id)
-    {
-        Settle(SmtpStepKind.CommitMessage);
-        Invariant.Check(Open.Id == id, "the message that was committed is the one that was received");
-        ClearTransaction();
-        _errors = 0;
-        _idleCommands = 0;
-        return Text($"250 2.0.0 queued as {id}\r\n");
-    }
-
-    /// <summary>Answers <see cref="SmtpStepKind.CommitMessage"/>: it is not, or nobody knows.</summary>
-    public SmtpStep MessageNotCommitted(SmtpReply reply)
-    {
-        ArgumentNullException.ThrowIfNull(reply);
-        Invariant.Check(reply.IsNegative, "no 250 before commit");
-        Settle(SmtpStepKind.CommitMessage);
-        ClearTransaction();
-        return Reply(reply);
     }
 
     private SmtpStep NextCommand(ref ReadOnlySequence<byte> input)
@@ -401,66 +336,6 @@ public sealed partial class SmtpSession
         return Ask(SmtpStepKind.ResolveRecipient);
     }
 
-    private SmtpStep Data(ReadOnlySpan<byte> argument, bool isFollowed)
-    {
-        if (isFollowed)
-        {
-            // What follows may be a message that would be read as commands: no way to go on (RFC 2920 3.1).
-            return Close(SmtpReplies.NotSynchronized);
-        }
-
-        if (_transaction is not { IsChunked: false } transaction || transaction.TriedPaths == 0)
-        {
-            return Reply(SmtpReplies.BadSequence);
-        }
-
-        if (!argument.IsEmpty || transaction.Recipients.Count == 0)
-        {
-            return Reply(argument.IsEmpty ? SmtpReplies.NoRecipients : SmtpReplies.Syntax);
-        }
-
-        Incoming.StartData();
-        return Ask(SmtpStepKind.StartMessage);
-    }
-
-    private SmtpStep Chunk(ReadOnlySpan<byte> argument, ref ReadOnlySequence<byte> input)
-    {
-        var space = argument.IndexOf((byte)' ');
-        var count = space < 0 ? argument : argument[..space];
-        var last = space < 0 ? default : argument[(space + 1)..].Trim((byte)' ');
-        if (count.IsEmpty || count.ContainsAnyExceptInRange((byte)'0', (byte)'9'))
-        {
-            return Reply(SmtpReplies.Syntax);
-        }
-
-        // A chunk that large is not read to its end.
-        if (!Utf8Parser.TryParse(count, out long octets, out _) || octets > Limits.MessageSizeMax)
-        {
-            return Close(SmtpReplies.TooLarge);
-        }
-
-        var isLast = Ascii.EqualsIgnoreCase(last, "LAST"u8);
-        var refusal = last.Length > 0 && !isLast ? SmtpReplies.Syntax
-            : _transaction is not { TriedPaths: > 0 } ? SmtpReplies.BadSequence
-            : _transaction.Recipients.Count == 0 ? SmtpReplies.NoRecipients
-            : null;
-        if (refusal is not null)
-        {
-            return StartSkipping(octets, refusal, ref input);
-        }
-
-        var isFirst = !Open.IsChunked;
-        if (isFirst)
-        {
-            Open.IsChunked = true;
-            Incoming.StartChunks();
-        }
-
-        Incoming.StartChunk(octets, isLast);
-        _mode = Mode.Message;
-        return isFirst ? Ask(SmtpStepKind.StartMessage) : NextPiece(ref input);
-    }
-
     private SmtpStep Reset(ReadOnlySpan<byte> argument)
     {
         if (!argument.IsEmpty)
@@ -479,45 +354,6 @@ public sealed partial class SmtpSession
         }
 
         return Idle(SmtpReplies.Ok);
-    }
-
-    private SmtpStep NextPiece(ref ReadOnlySequence<byte> input)
-    {
-        switch (Incoming.Next(ref input, Open, out var octets))
-        {
-            case Reception.Body:
-                return new SmtpStep(SmtpStepKind.Body, octets);
-            case Reception.Discard:
-                return new SmtpStep(SmtpStepKind.DiscardMessage);
-            case Reception.ChunkEnd:
-                _mode = Mode.Command;
-                return Text(string.Create(CultureInfo.InvariantCulture, $"250 2.0.0 {Incoming.ChunkLength} octets received\r\n"));
-            case Reception.Complete:
-                return Ask(SmtpStepKind.CommitMessage);
-            case Reception.Refused:
-                ClearTransaction();
-                return Reply(Incoming.Refusal);
-            default:
-                return new SmtpStep(SmtpStepKind.NeedInput);
-        }
-    }
-
-    private SmtpStep StartSkipping(long octets, SmtpReply refusal, ref ReadOnlySequence<byte> input)
-    {
-        Incoming.StartSkipping(octets, refusal);
-        _mode = Mode.SkipChunk;
-        return SkipChunk(ref input);
-    }
-
-    private SmtpStep SkipChunk(ref ReadOnlySequence<byte> input)
-    {
-        if (!Incoming.Skip(ref input))
-        {
-            return new SmtpStep(SmtpStepKind.NeedInput);
-        }
-
-        _mode = Mode.Command;
-        return Reply(Incoming.Refusal);
     }
 
     private SmtpStep Ask(SmtpStepKind question)

@@ -110,34 +110,4 @@ internal sealed partial class SmtpConnection
         }
     }
 
-    /// <summary>Finds out whose connection it is; false if a load balancer doesn't say.</summary>
-    private async ValueTask<bool> TryIdentifyAsync()
-    {
-        SetClient((_connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
-        if (!_services.Options.ProxyFrom.Contains(_client))
-        {
-            return true;
-        }
-
-        var (status, client) = await _wire.ReadProxyHeaderAsync();
-        if (status != ProxyHeaderStatus.Complete)
-        {
-            if (status == ProxyHeaderStatus.Invalid)
-            {
-                LogNoProxyHeader(_services.Logger, _client);
-            }
-
-            // Otherwise it was a probe, which only connects.
-            return false;
-        }
-
-        SetClient(client?.Address ?? _client);
-        return true;
-    }
-
-    private void SetClient(IPAddress address)
-    {
-        _client = NetworkList.Plain(address);
-        _clientText = _client.ToString();
-    }
 }

@@ -7,7 +7,6 @@ using Microsoft.Extensions.Logging;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
 using Quorumail.Server.Http;
-using Quorumail.Server.Logging;
 using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Smtp;
@@ -399,87 +398,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         }
     }
 
-    private SmtpStep StartMessage()
-    {
-        var id = _services.Intake.NewId();
-        _body = _services.Intake.Begin(id, Session.DeclaredSize);
-        _isRejecting = false;
-        _clock.StartData();
-        return Session.MessageStarted(id, _services.Time.GetUtcNow());
-    }
-
-    private void KeepOverflow(ReadOnlySpan<byte> octets)
-    {
-        _overflow = ArrayPool<byte>.Shared.Rent(octets.Length);
-        _overflowLength = octets.Length;
-        octets.CopyTo(_overflow);
-    }
-
-    private async ValueTask<ConnectionAnswer> WriteOverflowAsync()
-    {
-        try
-        {
-            await _body!.WriteAsync(_overflow.AsMemory(0, _overflowLength), CancellationToken.None);
-            return ConnectionAnswer.None;
-        }
-        catch (StorageException failure)
-        {
-            LogBodyFailed(_services.Logger, _body!.Id, failure.Message);
-            await DropBodyAsync();
-            return ConnectionAnswer.NotStored;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(_overflow!);
-            _overflow = null;
-        }
-    }
-
-    private async ValueTask<ConnectionAnswer> CommitAsync()
-    {
-        var session = Session;
-        var body = _body!;
-        var envelope = session.Envelope;
-        var started = _services.Time.GetTimestamp();
-        _body = null;
-        _committed = body.Id;
-        MailLog.Received(
-            _services.MailLogger, body.Id, envelope.ReversePath, _clientText, session.Helo, session.Protocol, body.Size, envelope.Recipients.Count, session.User);
-        _limits?.Use();
-        var bound = StartCommitTimer();
-        (var isQueued, _refusal, var mayBeQueued) = await _services.Intake.CommitAsync(body, envelope, session.Traits, bound);
-        _clock.Stop();
-        if (!mayBeQueued)
-        {
-            _limits?.Refused();
-        }
-
-        if (!isQueued)
-        {
-            return _refusal is null ? ConnectionAnswer.LeftOpen : ConnectionAnswer.NotCommitted;
-        }
-
-        var delay = _services.Time.GetElapsedTime(started);
-        Metrics.MessagesReceived.Inc();
-        Metrics.MessageSize.Observe(body.Size);
-        Metrics.CommitDuration.Observe(delay.TotalSeconds);
-        MailLog.Queued(_services.MailLogger, body.Id, envelope.ReversePath, body.Size, envelope.Recipients.Count, delay);
-        return ConnectionAnswer.Committed;
-    }
-
-    /// <summary>Begins a wait for the log; ticks end it.</summary>
-    private CancellationToken StartCommitTimer()
-    {
-        if (_commitTimer is null || !_commitTimer.TryReset())
-        {
-            _commitTimer?.Dispose();
-            _commitTimer = new CancellationTokenSource();
-        }
-
-        _clock.Start(ConnectionWait.Commit);
-        return _commitTimer.Token;
-    }
-
     private async ValueTask<ConnectionAnswer> VerifyPasswordAsync()
     {
         var isRight = await _services.Passwords.VerifyAsync(Session.ClaimedUser, Session.ClaimedPassword, _connection.ConnectionClosed);
@@ -491,69 +409,35 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         return isRight ? ConnectionAnswer.PasswordRight : ConnectionAnswer.PasswordWrong;
     }
 
-    private async ValueTask DropBodyAsync()
+    /// <summary>Finds out whose connection it is; false if a load balancer doesn't say.</summary>
+    private async ValueTask<bool> TryIdentifyAsync()
     {
-        if (_body is { } body)
+        SetClient((_connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
+        if (!_services.Options.ProxyFrom.Contains(_client))
         {
-            _body = null;
-            await body.DisposeAsync();
+            return true;
         }
+
+        var (status, client) = await _wire.ReadProxyHeaderAsync();
+        if (status != ProxyHeaderStatus.Complete)
+        {
+            if (status == ProxyHeaderStatus.Invalid)
+            {
+                LogNoProxyHeader(_services.Logger, _client);
+            }
+
+            // Otherwise it was a probe, which only connects.
+            return false;
+        }
+
+        SetClient(client?.Address ?? _client);
+        return true;
     }
 
-    private void WriteReply(ReadOnlySpan<byte> octets)
+    private void SetClient(IPAddress address)
     {
-        if (octets.IsEmpty)
-        {
-            return;
-        }
-
-        _wire.Write(octets);
-        if (octets[0] >= (byte)'4' || octets.StartsWith("235"u8))
-        {
-            Note(octets);
-        }
-
-        _isAskingRecipient = false;
-    }
-
-    /// <summary>Counts and logs a reply that says no, or that somebody has authenticated.</summary>
-    private void Note(ReadOnlySpan<byte> reply)
-    {
-        if (reply[0] == (byte)'2')
-        {
-            Metrics.AuthSuccesses.Inc();
-            return;
-        }
-
-        if (reply.StartsWith("535"u8))
-        {
-            Metrics.AuthFailures.Inc();
-        }
-
-        var session = Session;
-        var from = session.HasTransaction ? session.ReversePath.Address : null;
-        string? to = null;
-        if (_isAskingRecipient)
-        {
-            Metrics.RecipientsRejected.Inc();
-            to = session.ForwardPath.Address;
-        }
-        else if (_isRejecting)
-        {
-            _isRejecting = false;
-            Metrics.MessagesRejected.Inc();
-        }
-
-        MailLog.Rejected(_services.MailLogger, _clientText, session.Helo, from, to, Printable.Ascii(reply[..^2], 512));
-    }
-
-    private async Task RefuseAsync(SmtpReply reply)
-    {
-        if (!_listener.HasImplicitTls)
-        {
-            _wire.Write(reply.Wire);
-            await _wire.TryFlushAsync();
-        }
+        _client = NetworkList.Plain(address);
+        _clientText = _client.ToString();
     }
 
     private async ValueTask EndAsync(IPAddress? counted)
@@ -574,7 +458,4 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
 
     [LoggerMessage(21, LogLevel.Warning, "{proxy} is in proxy_from but sent no PROXY header: closed")]
     private static partial void LogNoProxyHeader(ILogger log, IPAddress proxy);
-
-    [LoggerMessage(22, LogLevel.Error, "the body of {id} could not be written: {reason}")]
-    private static partial void LogBodyFailed(ILogger log, QueueId id, string reason);
 }
