@@ -34,6 +34,7 @@ internal sealed class LogWriter : IDisposable
     private int _asleep;
     private long _dropped;
     private long _droppedReported;
+    private int _batchEntries;
 
     public LogWriter(ILogFormatter formatter, Stream output, int capacity, bool journal, TimeProvider clock)
     {
@@ -55,7 +56,7 @@ internal sealed class LogWriter : IDisposable
         if (Interlocked.Increment(ref _waiting) > _capacity)
         {
             Interlocked.Decrement(ref _waiting);
-            Interlocked.Increment(ref _dropped);
+            Drop(1);
             return;
         }
 
@@ -97,8 +98,7 @@ internal sealed class LogWriter : IDisposable
             }
             catch (IOException)
             {
-                // Nobody reads standard output any more; mail goes on without a log.
-                Interlocked.Increment(ref _dropped);
+                // Nobody reads standard output any more; mail goes on without a log. Flush has counted what it could not write.
             }
 
             if (stopping)
@@ -123,6 +123,7 @@ internal sealed class LogWriter : IDisposable
         {
             Interlocked.Decrement(ref _waiting);
             Append(entry);
+            _batchEntries++;
             if (_buffer.WrittenCount >= BatchBytes)
             {
                 Flush();
@@ -133,13 +134,18 @@ internal sealed class LogWriter : IDisposable
         if (dropped > _droppedReported)
         {
             var lost = dropped - _droppedReported;
-            _droppedReported = dropped;
-            Metrics.LogLinesDropped.Inc(lost);
             var text = string.Create(CultureInfo.InvariantCulture, $"{lost} log lines were dropped: standard output is too slow");
             Append(new LogEntry(_clock.GetUtcNow(), LogLevel.Warning, "log", null, text, null, null));
         }
 
         Flush();
+        _droppedReported = dropped;
+    }
+
+    private void Drop(int entries)
+    {
+        Interlocked.Add(ref _dropped, entries);
+        Metrics.LogLinesDropped.Inc(entries);
     }
 
     private void Append(in LogEntry entry)
@@ -164,9 +170,15 @@ internal sealed class LogWriter : IDisposable
             _output.Write(_buffer.WrittenSpan);
             _output.Flush();
         }
+        catch (IOException)
+        {
+            Drop(_batchEntries);
+            throw;
+        }
         finally
         {
             _buffer.ResetWrittenCount();
+            _batchEntries = 0;
         }
     }
 

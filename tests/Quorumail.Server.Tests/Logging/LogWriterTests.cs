@@ -97,6 +97,24 @@ public sealed class LogWriterTests
     }
 
     [Fact]
+    public void Every_line_that_could_not_be_written_counts_as_dropped()
+    {
+        using var output = new BlockedStream { Fails = true };
+        using var provider = new LineLoggerProvider(new LoggingOptions(), output, journal: false, TimeProvider.System);
+        var log = provider.CreateLogger("x");
+        log.LogInformation("first");
+        output.WaitUntilBlocked();
+        for (var i = 0; i < 9; i++)
+        {
+            log.LogInformation("more");
+        }
+
+        output.Release();
+        provider.Dispose();
+        Assert.Equal(10, provider.Dropped);
+    }
+
+    [Fact]
     public void Nothing_that_was_logged_before_the_end_is_lost()
     {
         using var output = new MemoryStream();
@@ -130,11 +148,13 @@ public sealed class LogWriterTests
         return Encoding.UTF8.GetString(output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
     }
 
-    /// <summary>A reader of the log that takes nothing until it is told to.</summary>
+    /// <summary>A reader of the log that takes nothing until it is told to, and even then only if it doesn't fail.</summary>
     private sealed class BlockedStream : MemoryStream
     {
         private readonly ManualResetEventSlim _blocked = new();
         private readonly ManualResetEventSlim _released = new();
+
+        public bool Fails { get; init; }
 
         public string Text => Encoding.UTF8.GetString(ToArray());
 
@@ -146,6 +166,11 @@ public sealed class LogWriterTests
         {
             _blocked.Set();
             _released.Wait(CancellationToken.None);
+            if (Fails)
+            {
+                throw new IOException("broken pipe");
+            }
+
             base.Write(buffer);
         }
 
