@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Http;
+using Quorumail.Server.Smtp;
 
 namespace Quorumail.Server.Http;
 
@@ -12,14 +13,14 @@ namespace Quorumail.Server.Http;
 internal sealed class HttpAccess
 {
     private readonly byte[]? _tokenHash;
-    private readonly int _healthPort;
+    private readonly IPEndPoint? _health;
 
     /// <param name="token">Empty: none is asked for.</param>
-    /// <param name="healthPort">Local port on which only health and metrics are served; 0: none.</param>
-    public HttpAccess(string token, int healthPort)
+    /// <param name="health">Where only health and metrics are served; null: nowhere.</param>
+    public HttpAccess(string token, IPEndPoint? health)
     {
         _tokenHash = token.Length > 0 ? SHA256.HashData(Encoding.UTF8.GetBytes(token)) : null;
-        _healthPort = healthPort;
+        _health = health;
     }
 
     /// <summary>Null if the request may pass, else status and reason.</summary>
@@ -27,7 +28,7 @@ internal sealed class HttpAccess
     {
         var path = context.Request.Path.Value ?? "/";
         var isHealth = IsHealth(path);
-        if (_healthPort != 0 && context.Connection.LocalPort == _healthPort)
+        if (IsOnHealthListener(context.Connection))
         {
             return isHealth || IsMetrics(path) ? null : (StatusCodes.Status404NotFound, "only health and metrics are served here");
         }
@@ -58,6 +59,12 @@ internal sealed class HttpAccess
     public static bool IsHealth(string path) => path is "/healthz" or "/readyz" or "/livez" or "/health" or "/ready";
 
     private static bool IsMetrics(string path) => path is "/metrics";
+
+    // Another address may have the same port.
+    private bool IsOnHealthListener(ConnectionInfo connection) => _health is not null
+        && connection.LocalPort == _health.Port
+        && (_health.Address.Equals(IPAddress.Any) || _health.Address.Equals(IPAddress.IPv6Any)
+            || (connection.LocalIpAddress is { } local && NetworkList.Plain(local).Equals(NetworkList.Plain(_health.Address))));
 
     private bool HasToken(HttpRequest request)
     {

@@ -73,7 +73,7 @@ internal sealed class HttpServer : IAsyncDisposable
         HttpAccess? access = null;
         application.Use(next => context =>
         {
-            access ??= new HttpAccess(options.Token, ((IPEndPoint?)healthListener?.EndPoint)?.Port ?? 0);
+            access ??= new HttpAccess(options.Token, (IPEndPoint?)healthListener?.EndPoint);
             context.Response.Headers.XContentTypeOptions = "nosniff";
             context.Response.Headers.CacheControl = "no-store";
             return access.Refusal(context) is { } refusal

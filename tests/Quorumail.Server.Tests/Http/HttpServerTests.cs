@@ -130,6 +130,24 @@ public sealed class HttpServerTests
     }
 
     [Fact]
+    public async Task Administration_may_have_the_health_listeners_port_at_another_address()
+    {
+        await using var server = await TestServer.StartAsync(new HttpOptions { Port = 0 });
+        server.Status.Open(EmptyQueue());
+        await using var other = await TestServer.StartAsync(new HttpOptions
+        {
+            BindAddress = IPAddress.Parse("127.0.0.2"),
+            Port = server.Address.Port,
+            HealthBind = $"127.0.0.3:{server.Address.Port}",
+        });
+        other.Status.Open(EmptyQueue());
+
+        Assert.Equal(HttpStatusCode.OK, (await other.GetAsync("/api/queue")).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await other.GetAsync("/api/queue", health: true)).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await other.GetAsync("/healthz", health: true)).StatusCode);
+    }
+
+    [Fact]
     public async Task Suspects_are_told_with_reason_recipient_and_attempt()
     {
         await using var server = await TestServer.StartAsync();
