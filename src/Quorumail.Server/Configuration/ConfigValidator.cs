@@ -12,6 +12,8 @@ internal sealed class ConfigValidator(
     IReadOnlyDictionary<string, string> sources,
     List<string> warnings)
 {
+    private const int LineLengthMin = 1000;
+
     private readonly List<ConfigProblem> _problems = [];
 
     /// <summary>Checks everything.</summary>
@@ -38,9 +40,19 @@ internal sealed class ConfigValidator(
             Report("server.relay_domains", domain, "is a local domain as well", "A domain is either here or passed on: remove it from one of the lists.");
         }
 
-        foreach (var network in options.Server.TrustedNetworks.Where(network => network.PrefixLength == 0))
+        foreach (var network in options.Server.TrustedNetworks.Where(IsEverywhere))
         {
             Report("server.trusted_networks", network.ToString(), "would let anyone relay", "Name the networks of your own machines.");
+        }
+
+        foreach (var network in options.Server.ProxyFrom.Where(IsEverywhere))
+        {
+            Report("server.proxy_from", network.ToString(), "would let anyone say who they are", "Name the addresses of your load balancers.");
+        }
+
+        if (options.Server.MaxLineLength is > 0 and < LineLengthMin)
+        {
+            Report("server.max_line_length", options.Server.MaxLineLength.ToString(CultureInfo.InvariantCulture), "refuses lines that every server must take (RFC 5321 4.5.3.1.6)", "It must be 1000 or more, or 0 for no limit.");
         }
 
         foreach (var server in options.Delivery.DnsServers.Where(server => !IPEndPoint.TryParse(server, out _)))
@@ -53,6 +65,9 @@ internal sealed class ConfigValidator(
             CheckDomain("delivery.helo", options.Delivery.Helo, allowLiteral: true);
         }
     }
+
+    // An IPv4 network may be written as one of mapped addresses.
+    private static bool IsEverywhere(IPNetwork network) => NetworkList.Plain(network).PrefixLength == 0;
 
     private void CheckHttp()
     {

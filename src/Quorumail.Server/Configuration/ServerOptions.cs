@@ -33,6 +33,10 @@ public sealed record ServerOptions
     [ConfigKey(IsByteSize = true, Minimum = 65536, Maximum = 1L << 31)]
     public long MaxMessageSize { get; init; } = 50L << 20;
 
+    /// <summary>Octets of a message's line with its CRLF at most; longer ones get 554 5.6.0. 0: no limit. Default 1000 (RFC 5321 4.5.3.1.6).</summary>
+    [ConfigKey(Minimum = 0, Maximum = 1L << 30)]
+    public int MaxLineLength { get; init; } = 1000;
+
     /// <summary>Recipients of a message at most; more get 452 4.5.3. RFC 5321 4.5.3.1.8 asks for at least 100. Default 1000, as Postfix.</summary>
     [ConfigKey(Minimum = 100, Maximum = 10_000)]
     public int MaxRecipients { get; init; } = 1000;

@@ -34,6 +34,7 @@ public static class SmtpHosting
         {
             MessageSizeMax = options.Server.MaxMessageSize,
             RecipientsMax = options.Server.MaxRecipients,
+            TextLineMax = options.Server.MaxLineLength,
         };
         var normalizes = options.Server.BareNewlines == BareNewlines.Normalize;
         var listeners = new List<SmtpListener>();
