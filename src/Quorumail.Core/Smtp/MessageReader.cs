@@ -71,6 +71,15 @@ public sealed class MessageReader
     /// <summary>Whether the header section has a Date field.</summary>
     public bool HasDate => _header.HasDate;
 
+    /// <summary>What the first line is. While that is undecided, no more than <see cref="FirstLineOctetsMax"/> octets are given.</summary>
+    internal FirstLine FirstLine => _header.First;
+
+    /// <summary>Octets that are given before the first line is decided, with the piece that decides it if it is no field: its line end included.</summary>
+    internal const int FirstLineOctetsMax = HeaderScanner.FirstLineMax + 2;
+
+    /// <summary>Whether the message, read to its end, lacks the end of its last line; only BDAT allows that.</summary>
+    public bool IsInLine => _lineLength > 0;
+
     /// <summary>Whether the header section is still open: at the end of the message, it had no empty line.</summary>
     public bool IsInHeader => _inHeader;
 
@@ -302,7 +311,18 @@ public sealed class MessageReader
         var part = length < 0 ? rest : rest[..length];
         if (part.Length > 0)
         {
+            var isOpen = _header.First == FirstLine.Undecided;
+            var before = _header.Judged;
             _header.Append(part);
+            if (isOpen && MustCut(before))
+            {
+                var used = _header.Judged - before;
+                _lineLength += used;
+                position += used;
+                _cutDue = true;
+                return;
+            }
+
             _lineLength += part.Length;
             position += part.Length;
         }
@@ -324,6 +344,24 @@ public sealed class MessageReader
         {
             _state = State.AfterHeldCr;
             HoldLastOctet();
+        }
+    }
+
+    /// <summary>
+    /// Whether the octet that has just decided the first line ends a piece: what was given before it must wait for it, and is
+    /// bounded. A field that is seen in one go needs no cut.
+    /// </summary>
+    private bool MustCut(int judgedBefore)
+    {
+        switch (_header.First)
+        {
+            case FirstLine.Text:
+                _inHeader = false;
+                return true;
+            case FirstLine.Field:
+                return judgedBefore > 0;
+            default:
+                return false;
         }
     }
 
@@ -449,6 +487,12 @@ public sealed class MessageReader
                 Fail(MessageFault.LineTooLong);
             }
 
+            if (_inHeader && _lineLength > 0)
+            {
+                // The line counts, though it lacks its end.
+                _inHeader = _header.EndLine();
+            }
+
             return false;
         }
 
@@ -503,12 +547,16 @@ public sealed class MessageReader
         }
 
         _headerSize += piece.Length;
-        if (_headerSize > _limits.HeaderSizeMax)
+        if (_header.First == FirstLine.Field)
         {
-            Fail(MessageFault.HeaderTooLarge);
+            if (_headerSize > _limits.HeaderSizeMax)
+            {
+                Fail(MessageFault.HeaderTooLarge);
+            }
+
+            Traits |= hasEightBit ? BodyTraits.EightBitHeaders : BodyTraits.None;
         }
 
-        Traits |= hasEightBit ? BodyTraits.EightBitHeaders : BodyTraits.None;
         _isHeaderExamined = !_inHeader;
     }
 

@@ -35,6 +35,9 @@ internal sealed class MessageReception
     private bool _isLastChunk;
     private bool _isAtEnd;
     private bool _hasTrailer;
+    private bool _isBegun;
+    private byte[] _held = [];
+    private int _heldLength;
     private long _skipRemaining;
 
     public MessageReception(SmtpService service)
@@ -51,6 +54,9 @@ internal sealed class MessageReception
 
     /// <summary>What to answer when refused.</summary>
     public SmtpReply Refusal { get; private set; } = SmtpReplies.BadSequence;
+
+    // A message may begin with the empty line that ends its header section: it has none, and nothing is missing.
+    private bool IsDecided => _reader.FirstLine != FirstLine.Undecided || !_reader.IsInHeader;
 
     /// <summary>Begins a message that comes by DATA.</summary>
     public void StartData()
@@ -79,6 +85,7 @@ internal sealed class MessageReception
     public void Refuse(SmtpReply reply)
     {
         _hostRefusal = reply;
+        _heldLength = 0;
         _isDiscarded = true;
         _reader.Refuse();
     }
@@ -106,14 +113,24 @@ internal sealed class MessageReception
     public Reception Next(ref ReadOnlySequence<byte> input, Transaction transaction, out ReadOnlySpan<byte> octets)
     {
         octets = default;
+        if (_isBegun && _heldLength > 0)
+        {
+            octets = TakeHeld();
+            return Reception.Body;
+        }
+
         while (!_isAtEnd)
         {
             var found = _reader.Read(input.FirstSpan, out var used, out octets);
             input = input.Slice(used);
             switch (found)
             {
-                case MessageRead.Piece:
+                case MessageRead.Piece when _isBegun || MayBegin(octets):
                     return Reception.Body;
+                case MessageRead.Piece when IsDecided:
+                    return Begin(transaction, out octets);
+                case MessageRead.Piece:
+                    break;
                 case MessageRead.HeaderEnd when MissingFields(transaction) is { Length: > 0 } missing:
                     octets = missing;
                     return Reception.Body;
@@ -139,8 +156,53 @@ internal sealed class MessageReception
         _isDiscarded = false;
         _isAtEnd = false;
         _hasTrailer = false;
+        _isBegun = false;
+        _heldLength = 0;
         _isLastChunk = isLastChunk;
     }
+
+    /// <summary>Whether the message begins with a piece that can be given as it is; otherwise it is held.</summary>
+    private bool MayBegin(ReadOnlySpan<byte> piece)
+    {
+        _isBegun = _heldLength == 0 && IsDecided && _reader.FirstLine != FirstLine.Text;
+        if (!_isBegun)
+        {
+            Hold(piece);
+        }
+
+        return _isBegun;
+    }
+
+    private void Hold(ReadOnlySpan<byte> piece)
+    {
+        if (_held.Length == 0)
+        {
+            _held = new byte[MessageReader.FirstLineOctetsMax];
+        }
+
+        piece.CopyTo(_held.AsSpan(_heldLength));
+        _heldLength += piece.Length;
+    }
+
+    private ReadOnlySpan<byte> TakeHeld()
+    {
+        var held = _held.AsSpan(0, _heldLength);
+        _heldLength = 0;
+        return held;
+    }
+
+    /// <summary>
+    /// Gives what stands before the held beginning of the message. If its first line is no field it has no header section: what
+    /// was added needs an empty line behind it, or the first lines would be taken for more of it.
+    /// </summary>
+    private Reception Begin(Transaction transaction, out ReadOnlySpan<byte> octets)
+    {
+        _isBegun = true;
+        octets = _reader.FirstLine == FirstLine.Text ? Join(MissingFields(transaction), "\r\n"u8) : TakeHeld();
+        return Reception.Body;
+    }
+
+    private static byte[] Join(ReadOnlySpan<byte> first, ReadOnlySpan<byte> second) => [.. first, .. second];
 
     private Reception End(Transaction transaction, out ReadOnlySpan<byte> octets)
     {
@@ -165,10 +227,15 @@ internal sealed class MessageReception
             return Reception.ChunkEnd;
         }
 
+        if (!_isBegun && _heldLength > 0)
+        {
+            return Begin(transaction, out octets);
+        }
+
         if (_reader.IsInHeader && !_hasTrailer && MissingFields(transaction) is { Length: > 0 } missing)
         {
             _hasTrailer = true;
-            octets = missing;
+            octets = _reader.IsInLine ? Join("\r\n"u8, missing) : missing;
             return Reception.Body;
         }
 

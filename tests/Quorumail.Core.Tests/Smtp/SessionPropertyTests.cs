@@ -10,11 +10,12 @@ public sealed class SessionPropertyTests
 {
     private static readonly Gen<string> Command = OneOf(
         "EHLO x\r\n", "HELO y\r\n", "MAIL FROM:<a@b>\r\n", "MAIL FROM:<> BODY=8BITMIME\r\n", "RCPT TO:<c@d>\r\n", "RCPT TO:<unknown@d>\r\n",
-        "RSET\r\n", "NOOP\r\n", "BDAT 3\r\na\r\n", "BDAT 3\r\na\nb", "BDAT 3 LAST\r\nx\r\n", "BDAT 0 LAST\r\n", "BDAT 12\r\nQUIT\r\nQUIT\r\n",
+        "RSET\r\n", "NOOP\r\n", "BDAT 3\r\na\r\n", "BDAT 3\r\na\nb", "BDAT 3 LAST\r\nx\r\n", "BDAT 0 LAST\r\n", "BDAT 12\r\nQUIT\r\nQUIT\r\n", "BDAT 3 NOT\r\nx\r\n", "BDAT x\r\n", "BDAT 1\r\n:", "BDAT 4\r\ny: z",
         "VRFY z\r\n", "NOOP\n", "x\rNOOP\r\n", "XYZZY\r\n", "STARTTLS\r\n");
 
     private static readonly Gen<string> MessagePart = OneOf(
-        "x: y\r\n", "Received: z\r\n", "\r\n", ".\r", ".", "..", ".x", "\r", "\n", "text", "\0", "\u00e4", ".\n", "\r\n.\rx", "\r\n..\r\n", "long line\r\n");
+        "x: y\r\n", "Received: z\r\n", "\r\n", ".\r", ".", "..", ".x", "\r", "\n", "text", "\0", "\u00e4", ".\n", "\r\n.\rx", "\r\n..\r\n", "long line\r\n",
+        "From a 1:2\r\n", "x y: z\r\n", "name", " : ", ":");
 
     private static Gen<string> OneOf(params string[] texts) => Gen.Int[0, texts.Length - 1].Select(i => texts[i]);
 
