@@ -162,6 +162,9 @@ public static class SmtpTargets
                         input = input.Slice(input.End);
                         step = session.TlsEstablished(ref input);
                         continue;
+                    case SmtpStepKind.DelayRejection:
+                        step = session.RejectionDelayed();
+                        continue;
                     case SmtpStepKind.VerifyPassword:
                         step = session.PasswordVerified(session.ClaimedPassword is "secret");
                         continue;

@@ -55,6 +55,7 @@ public sealed class RecipientDirectory
             Add(user, errors);
         }
 
+        UsualIterations = _hashes.Values.GroupBy(hash => hash.Iterations).MaxBy(group => group.Count())?.Key ?? PasswordHash.DefaultIterations;
         foreach (var domain in _localDomains)
         {
             _mailboxes.TryAdd($"{PostmasterMailbox}@{domain}", PostmasterMailbox);
@@ -65,6 +66,9 @@ public sealed class RecipientDirectory
             AddExpansion(alias, errors);
         }
     }
+
+    /// <summary>Iterations of most users' hashes: a decoy that has them doesn't stand out.</summary>
+    public int UsualIterations { get; }
 
     /// <summary>What becomes of mail to a forward-path.</summary>
     /// <param name="path">As the client wrote it.</param>

@@ -21,6 +21,9 @@ internal enum Reception
     /// <summary>The message has been read and can be committed.</summary>
     Complete,
 
+    /// <summary>The message is too large by far, and its end is not in sight: there is no way to go on.</summary>
+    Endless,
+
     /// <summary>The true end is reached: <see cref="MessageReception.Refusal"/> is to be answered.</summary>
     Refused,
 }
@@ -28,6 +31,9 @@ internal enum Reception
 /// <summary>Follows one message, or one refused chunk, from its first octet to its true end.</summary>
 internal sealed class MessageReception
 {
+    // How often the largest size is read before a message is called endless.
+    private const int EndlessFactor = 2;
+
     private readonly SmtpService _service;
     private readonly MessageReader _reader;
     private SmtpReply? _hostRefusal;
@@ -49,6 +55,12 @@ internal sealed class MessageReception
     /// <summary>What was seen in the message so far.</summary>
     public BodyTraits Traits => _reader.Traits;
 
+    /// <summary>Counts messages that come by DATA, and chunks.</summary>
+    public int Part { get; private set; }
+
+    /// <summary>Octets that have come of the message by DATA, or of the chunk, that was begun last.</summary>
+    public long Octets { get; private set; }
+
     /// <summary>Octets of the chunk that was read last.</summary>
     public long ChunkLength { get; private set; }
 
@@ -61,6 +73,7 @@ internal sealed class MessageReception
     /// <summary>Begins a message that comes by DATA.</summary>
     public void StartData()
     {
+        StartPart();
         Start(isLastChunk: true);
         _reader.StartData();
     }
@@ -75,6 +88,7 @@ internal sealed class MessageReception
     /// <summary>Begins a chunk.</summary>
     public void StartChunk(long octets, bool isLast)
     {
+        StartPart();
         _isAtEnd = false;
         _isLastChunk = isLast;
         ChunkLength = octets;
@@ -93,6 +107,7 @@ internal sealed class MessageReception
     /// <summary>Begins a chunk that is refused but must be read, so that its octets aren't taken for commands.</summary>
     public void StartSkipping(long octets, SmtpReply refusal)
     {
+        StartPart();
         _skipRemaining = octets;
         Refusal = refusal;
     }
@@ -103,6 +118,7 @@ internal sealed class MessageReception
         var skipped = Math.Min(input.Length, _skipRemaining);
         input = input.Slice(skipped);
         _skipRemaining -= skipped;
+        Octets += skipped;
         return _skipRemaining == 0;
     }
 
@@ -123,6 +139,7 @@ internal sealed class MessageReception
         {
             var found = _reader.Read(input.FirstSpan, out var used, out octets);
             input = input.Slice(used);
+            Octets += used;
             switch (found)
             {
                 case MessageRead.Piece when _isBegun || MayBegin(octets):
@@ -137,6 +154,8 @@ internal sealed class MessageReception
                 case MessageRead.End:
                     _isAtEnd = true;
                     break;
+                case MessageRead.NeedInput when input.IsEmpty && _reader.Size > EndlessFactor * _service.Limits.MessageSizeMax:
+                    return Reception.Endless;
                 case MessageRead.NeedInput when input.IsEmpty:
                     return _reader.Fault != MessageFault.None && TryDiscard() ? Reception.Discard : Reception.NeedInput;
                 case MessageRead.NeedInput when input.FirstSpan.IsEmpty:
@@ -148,6 +167,12 @@ internal sealed class MessageReception
         }
 
         return End(transaction, out octets);
+    }
+
+    private void StartPart()
+    {
+        Part++;
+        Octets = 0;
     }
 
     private void Start(bool isLastChunk)

@@ -39,8 +39,14 @@ public sealed record SmtpLimits
     /// <summary>Octets of all addresses and options of an envelope. Default 900 000, so that it fits into one log command.</summary>
     public int EnvelopeOctetsMax { get; init; } = 900_000;
 
-    /// <summary>Negative replies before 421, counted since the last accepted message. Default 20 (Postfix).</summary>
+    /// <summary>Negative replies (4yz, 5yz) before 421, counted since the last accepted message. Default 20 (Postfix).</summary>
     public int ErrorsMax { get; init; } = 20;
+
+    /// <summary>
+    /// Recipients put off (4yz) before each counts as an error, since the last accepted message. Default 1000 (ours): a client that
+    /// has more recipients than a message may have goes through all of them, as RFC 5321 4.5.3.1.10 wants.
+    /// </summary>
+    public int DeferredRecipientsMax { get; init; } = 1000;
 
     /// <summary>Commands without a message (NOOP, RSET, VRFY, HELP, EHLO) before each counts as an error. Default 100 (Postfix).</summary>
     public int IdleCommandsMax { get; init; } = 100;

@@ -42,13 +42,8 @@ public sealed partial class SmtpSession
 
         Settle(SmtpStepKind.StartMessage);
         var isChunked = Open.IsChunked;
-        _transaction = null;
-        if (!isChunked)
-        {
-            return Reply(reply);
-        }
-
-        return StartSkipping(Incoming.ChunkLength, reply, ref input);
+        EndTransaction();
+        return isChunked ? StartSkipping(Incoming.ChunkLength, reply, ref input) : Reply(reply);
     }
 
     /// <summary>Answers <see cref="SmtpStepKind.CommitMessage"/>: the message is durable.</summary>
@@ -58,6 +53,7 @@ public sealed partial class SmtpSession
         Invariant.Check(Open.Id == id, "the message that was committed is the one that was received");
         ClearTransaction();
         _errors = 0;
+        _deferredRecipients = 0;
         _idleCommands = 0;
         return Text($"250 2.0.0 queued as {id}\r\n");
     }
@@ -68,12 +64,13 @@ public sealed partial class SmtpSession
         ArgumentNullException.ThrowIfNull(reply);
         Invariant.Check(reply.IsNegative, "no 250 before commit");
         Settle(SmtpStepKind.CommitMessage);
-        ClearTransaction();
+        EndTransaction();
         return Reply(reply);
     }
 
     private SmtpStep Data(ReadOnlySpan<byte> argument, bool isFollowed)
     {
+        Subject = ReplySubject.Message;
         if (isFollowed)
         {
             // What follows may be a message that would be read as commands: no way to go on (RFC 2920 3.1).
@@ -96,18 +93,20 @@ public sealed partial class SmtpSession
 
     private SmtpStep Chunk(ReadOnlySpan<byte> argument, ref ReadOnlySequence<byte> input)
     {
+        Subject = ReplySubject.Message;
         var space = argument.IndexOf((byte)' ');
         var count = space < 0 ? argument : argument[..space];
         var last = space < 0 ? default : argument[(space + 1)..].Trim((byte)' ');
         if (count.IsEmpty || count.ContainsAnyExceptInRange((byte)'0', (byte)'9'))
         {
-            return Reply(SmtpReplies.Syntax);
+            return RefuseChunk(0, SmtpReplies.Syntax, ref input);
         }
 
         // A chunk that large is not read to its end.
         if (!Utf8Parser.TryParse(count, out long octets, out _) || octets > Limits.MessageSizeMax)
         {
-            return Close(SmtpReplies.TooLarge);
+            EndTransaction();
+            return CloseWithinData(SmtpReplies.TooLarge);
         }
 
         var isLast = Ascii.EqualsIgnoreCase(last, "LAST"u8);
@@ -117,7 +116,7 @@ public sealed partial class SmtpSession
             : null;
         if (refusal is not null)
         {
-            return StartSkipping(octets, refusal, ref input);
+            return RefuseChunk(octets, refusal, ref input);
         }
 
         var isFirst = !Open.IsChunked;
@@ -146,11 +145,39 @@ public sealed partial class SmtpSession
             case Reception.Complete:
                 return Ask(SmtpStepKind.CommitMessage);
             case Reception.Refused:
-                ClearTransaction();
+                EndTransaction();
                 return Reply(Incoming.Refusal);
+            case Reception.Endless:
+                EndTransaction();
+                return CloseWithinData(SmtpReplies.TooLarge);
             default:
                 return new SmtpStep(SmtpStepKind.NeedInput);
         }
+    }
+
+    /// <summary>Refuses a chunk. A message that lacks it must not be completed by those that follow (RFC 3030 2).</summary>
+    private SmtpStep RefuseChunk(long octets, SmtpReply refusal, ref ReadOnlySequence<byte> input)
+    {
+        var isBegun = _transaction is { IsChunked: true };
+        if (isBegun || refusal == SmtpReplies.NoRecipients)
+        {
+            EndTransaction();
+        }
+
+        if (!isBegun)
+        {
+            return StartSkipping(octets, refusal, ref input);
+        }
+
+        Incoming.StartSkipping(octets, refusal);
+        _mode = Mode.SkipChunk;
+        return new SmtpStep(SmtpStepKind.DiscardMessage);
+    }
+
+    private SmtpStep CloseWithinData(SmtpReply reply)
+    {
+        IsWithinData = true;
+        return Close(reply);
     }
 
     private SmtpStep StartSkipping(long octets, SmtpReply refusal, ref ReadOnlySequence<byte> input)

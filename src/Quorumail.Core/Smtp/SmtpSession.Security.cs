@@ -6,11 +6,24 @@ namespace Quorumail.Core.Smtp;
 /// <content>STARTTLS (RFC 3207) and AUTH (RFC 4954).</content>
 public sealed partial class SmtpSession
 {
+    private const int LoggedNameMax = 256;
+
     private SaslExchange? _sasl;
+    private string? _attemptedUser;
     private int _authenticationFailures;
 
     /// <summary>The name to be checked or looked up.</summary>
     public string ClaimedUser => _sasl?.UserName ?? string.Empty;
+
+    /// <summary>
+    /// Who has tried to log in, if the reply that was given last ends an attempt; otherwise null. Hostile text, at most 256 characters.
+    /// </summary>
+    public string? AttemptedUser => _attemptedUser switch
+    {
+        null or "" => null,
+        { Length: <= LoggedNameMax } name => name,
+        { } name => name[..(char.IsHighSurrogate(name[LoggedNameMax - 1]) ? LoggedNameMax - 1 : LoggedNameMax)],
+    };
 
     /// <summary>The password to be checked.</summary>
     public string ClaimedPassword => _sasl?.Password ?? string.Empty;
@@ -31,7 +44,16 @@ public sealed partial class SmtpSession
     public SmtpStep PasswordVerified(bool isCorrect)
     {
         Settle(SmtpStepKind.VerifyPassword);
-        return isCorrect ? Accept() : RejectAuthentication();
+        return isCorrect ? Accept() : Ask(SmtpStepKind.DelayRejection);
+    }
+
+    /// <summary>Answers <see cref="SmtpStepKind.DelayRejection"/>: the client has waited long enough.</summary>
+    public SmtpStep RejectionDelayed()
+    {
+        Settle(SmtpStepKind.DelayRejection);
+        return EndAuthentication(++_authenticationFailures >= Limits.AuthenticationFailuresMax
+            ? SmtpReplies.TooManyAuthenticationFailures
+            : SmtpReplies.AuthenticationFailed);
     }
 
     /// <summary>Answers <see cref="SmtpStepKind.FindHash"/>.</summary>
@@ -68,6 +90,7 @@ public sealed partial class SmtpSession
 
     private SmtpStep Authenticate(ReadOnlySpan<byte> argument, bool isFollowed)
     {
+        Subject = ReplySubject.Authentication;
         if (!IsSubmission)
         {
             return Reply(SmtpReplies.NotImplemented);
@@ -144,7 +167,7 @@ public sealed partial class SmtpSession
             case SaslState.Malformed:
                 return EndAuthentication(SmtpReplies.BadBase64);
             default:
-                return RejectAuthentication();
+                return Ask(SmtpStepKind.DelayRejection);
         }
     }
 
@@ -154,12 +177,9 @@ public sealed partial class SmtpSession
         return EndAuthentication(SmtpReplies.Authenticated);
     }
 
-    private SmtpStep RejectAuthentication() => ++_authenticationFailures >= Limits.AuthenticationFailuresMax
-        ? Close(SmtpReplies.TooManyAuthenticationFailures)
-        : EndAuthentication(SmtpReplies.AuthenticationFailed);
-
     private SmtpStep EndAuthentication(SmtpReply reply)
     {
+        _attemptedUser = _sasl?.UserName;
         _sasl = null;
         _mode = Mode.Command;
         return Reply(reply);

@@ -19,12 +19,15 @@ public sealed partial class SmtpSession
     private readonly bool _canStartTls;
     private MessageReception? _reception;
     private Transaction? _transaction;
+    private Transaction? _ended;
     private byte[] _scratch = [];
     private SmtpStepKind _owed;
     private Mode _mode;
     private bool _hasHello;
+    private bool _hasForwardPath;
     private bool _isExtended;
     private int _errors;
+    private int _deferredRecipients;
     private int _idleCommands;
 
     /// <param name="service">What the listener's sessions share.</param>
@@ -72,7 +75,28 @@ public sealed partial class SmtpSession
     public bool HasTransaction => _transaction is not null;
 
     /// <summary>Whether message octets are being read.</summary>
-    public bool IsReceiving => _mode is Mode.Message or Mode.SkipChunk;
+    public bool IsReceiving => _mode is Mode.Message or Mode.SkipChunk && _owed == SmtpStepKind.NeedInput;
+
+    /// <summary>Number of the message by DATA, or of the chunk, that was begun last; refused ones count.</summary>
+    public int DataPart => _reception?.Part ?? 0;
+
+    /// <summary>Octets that have come of it.</summary>
+    public long DataOctets => _reception?.Octets ?? 0;
+
+    /// <summary>After <see cref="SmtpStepKind.Close"/>: the client is still sending a message.</summary>
+    public bool IsWithinData { get; private set; }
+
+    /// <summary>What the reply that was given last is about, until <see cref="Next"/> begins to read a command.</summary>
+    public ReplySubject Subject { get; private set; }
+
+    /// <summary>Reverse-path of the transaction that the reply is about, even if it has ended with it; null if there is none.</summary>
+    public string? SubjectReversePath => Judged?.ReversePath.Address;
+
+    /// <summary>Forward-path that the reply is about; null if it is about none that could be read.</summary>
+    public string? SubjectForwardPath => Subject == ReplySubject.Recipient && _hasForwardPath ? Judged?.ForwardPath.Address : null;
+
+    /// <summary>Name of the message that the reply is about; null if it has none yet.</summary>
+    public QueueId? SubjectMessage => Judged is { IsStarted: true } judged ? judged.Id : null;
 
     /// <summary>The open transaction's reverse-path.</summary>
     public MailPath ReversePath => Open.ReversePath;
@@ -93,6 +117,8 @@ public sealed partial class SmtpSession
     private SmtpLimits Limits => _service.Limits;
 
     private bool IsSubmission => _service.Role == SmtpRole.Submission;
+
+    private Transaction? Judged => _transaction ?? _ended;
 
     private MessageReception Incoming => _reception ??= new MessageReception(_service);
 
@@ -124,6 +150,9 @@ public sealed partial class SmtpSession
         switch (_mode)
         {
             case Mode.Command:
+                Subject = ReplySubject.Session;
+                _ended = null;
+                _attemptedUser = null;
                 return NextCommand(ref input);
             case Mode.AuthenticationResponse:
                 return NextResponse(ref input);
@@ -146,7 +175,7 @@ public sealed partial class SmtpSession
         Settle(SmtpStepKind.CheckSender);
         if (refusal is not null)
         {
-            _transaction = null;
+            EndTransaction();
             return Reply(refusal);
         }
 
@@ -259,6 +288,7 @@ public sealed partial class SmtpSession
 
     private SmtpStep Mail(ReadOnlySpan<byte> argument)
     {
+        Subject = ReplySubject.Message;
         if (!_hasHello || _transaction is not null)
         {
             return Reply(SmtpReplies.BadSequence);
@@ -282,27 +312,24 @@ public sealed partial class SmtpSession
         }
 
         var parameters = default(SmtpParameters);
-        if (parameters.ReadMail(argument[used..]) is { } refusal)
+        var refusal = parameters.ReadMail(argument[used..])
+            ?? ((parameters.Declared & BodyTraits.DeclaredSmtpUtf8) == BodyTraits.None && !Ascii.IsValid(path.Address) ? SmtpReplies.Utf8Required
+            : parameters.Size > Limits.MessageSizeMax ? SmtpReplies.TooLarge
+            : null);
+        _transaction = new Transaction(path, parameters);
+        if (refusal is not null)
         {
+            EndTransaction();
             return Reply(refusal);
         }
 
-        if ((parameters.Declared & BodyTraits.DeclaredSmtpUtf8) == BodyTraits.None && !Ascii.IsValid(path.Address))
-        {
-            return Reply(SmtpReplies.Utf8Required);
-        }
-
-        if (parameters.Size > Limits.MessageSizeMax)
-        {
-            return Reply(SmtpReplies.TooLarge);
-        }
-
-        _transaction = new Transaction(path, parameters);
         return Ask(SmtpStepKind.CheckSender);
     }
 
     private SmtpStep Recipient(ReadOnlySpan<byte> argument)
     {
+        Subject = ReplySubject.Recipient;
+        _hasForwardPath = false;
         if (_transaction is not { IsChunked: false } transaction)
         {
             return Reply(SmtpReplies.BadSequence);
@@ -322,18 +349,11 @@ public sealed partial class SmtpSession
         }
 
         var parameters = default(SmtpParameters);
-        if (parameters.ReadRecipient(argument[used..], allowsUtf8) is { } refusal)
-        {
-            return Reply(refusal);
-        }
-
-        if (transaction.AcceptedPaths >= Limits.RecipientsMax)
-        {
-            return Reply(SmtpReplies.TooManyRecipients);
-        }
-
+        var refusal = parameters.ReadRecipient(argument[used..], allowsUtf8)
+            ?? (transaction.AcceptedPaths >= Limits.RecipientsMax ? SmtpReplies.TooManyRecipients : null);
         transaction.Consider(path, parameters);
-        return Ask(SmtpStepKind.ResolveRecipient);
+        _hasForwardPath = true;
+        return refusal is null ? Ask(SmtpStepKind.ResolveRecipient) : Reply(refusal);
     }
 
     private SmtpStep Reset(ReadOnlySpan<byte> argument)
@@ -374,6 +394,13 @@ public sealed partial class SmtpSession
         _mode = Mode.Command;
     }
 
+    /// <summary>Ends the transaction with a refusal, which is still about it.</summary>
+    private void EndTransaction()
+    {
+        _ended = _transaction;
+        ClearTransaction();
+    }
+
     private SmtpStep Idle(SmtpReply reply)
     {
         if (++_idleCommands > Limits.IdleCommandsMax && ++_errors >= Limits.ErrorsMax)
@@ -391,13 +418,17 @@ public sealed partial class SmtpSession
             return Close(reply);
         }
 
-        if (reply.Code >= 500 && ++_errors >= Limits.ErrorsMax)
+        if (reply.IsNegative && !IsSpared(reply) && ++_errors >= Limits.ErrorsMax)
         {
             return Close(SmtpReplies.TooManyErrors);
         }
 
         return new SmtpStep(SmtpStepKind.Reply, reply.Wire);
     }
+
+    // Many recipients of one message may have to be put off, which is no fault of the client's.
+    private bool IsSpared(SmtpReply reply) =>
+        reply.Code < 500 && Subject == ReplySubject.Recipient && ++_deferredRecipients <= Limits.DeferredRecipientsMax;
 
     private SmtpStep Text(string text)
     {

@@ -41,6 +41,9 @@ public enum SmtpStepKind
 
     /// <summary>Write <see cref="SmtpStep.Octets"/>, flush and close.</summary>
     Close = 11,
+
+    /// <summary>An authentication has failed: let the client wait, then <see cref="SmtpSession.RejectionDelayed"/>.</summary>
+    DelayRejection = 12,
 }
 
 /// <summary>One step of a session. Its octets are valid until the session is called again.</summary>

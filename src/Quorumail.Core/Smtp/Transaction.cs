@@ -42,6 +42,9 @@ internal sealed class Transaction
     /// <summary>The message comes by BDAT, and its first chunk has begun.</summary>
     public bool IsChunked { get; set; }
 
+    /// <summary>Whether the message has begun: <see cref="Id"/> and <see cref="Time"/> are set.</summary>
+    public bool IsStarted { get; private set; }
+
     /// <summary>The message's name, once it has begun.</summary>
     public QueueId Id { get; private set; }
 
@@ -52,6 +55,7 @@ internal sealed class Transaction
     {
         Id = id;
         Time = time;
+        IsStarted = true;
     }
 
     public void Consider(MailPath path, SmtpParameters parameters)

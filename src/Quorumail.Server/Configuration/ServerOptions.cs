@@ -26,7 +26,7 @@ public sealed record ServerOptions
     /// <summary>Networks that may relay anywhere and are exempt from the limits per address. Default: none, not even private ranges.</summary>
     public IReadOnlyList<IPNetwork> TrustedNetworks { get; init; } = [];
 
-    /// <summary>Networks of load balancers that must send a PROXY header, v1 or v2, first; trust is judged by the address in it.</summary>
+    /// <summary>Networks of load balancers that must send a PROXY header, v1 or v2, first; trust is judged by the address in it, and without one there is none.</summary>
     public IReadOnlyList<IPNetwork> ProxyFrom { get; init; } = [];
 
     /// <summary>Octets of a message at most; announced by SIZE; more gets 552 5.3.4 (RFC 1870). Default 50 MB, a common limit of mailbox providers.</summary>

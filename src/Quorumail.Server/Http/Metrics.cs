@@ -25,7 +25,15 @@ public static class Metrics
     public static Counter MessagesReceived { get; } =
         Factory.CreateCounter("smtp_messages_received_total", "Messages accepted with 250 since start.");
 
-    /// <summary>Messages refused at MAIL, at the end of the data, or with no recipient left.</summary>
+    /// <summary>Sessions at most.</summary>
+    public static Gauge ConnectionsMax { get; } =
+        Factory.CreateGauge("smtp_max_connections", "SMTP connections open at once at most.");
+
+    /// <summary>Replies 4yz and 5yz to clients.</summary>
+    public static Counter Errors { get; } =
+        Factory.CreateCounter("smtp_errors_total", "Replies to SMTP clients that said no (4yz and 5yz) since start.");
+
+    /// <summary>Messages refused at MAIL, for want of recipients, within the data or at its end.</summary>
     public static Counter MessagesRejected { get; } =
         Factory.CreateCounter("smtp_messages_rejected_total", "Messages refused since start.");
 
@@ -40,6 +48,17 @@ public static class Metrics
     /// <summary>AUTH that failed.</summary>
     public static Counter AuthFailures { get; } =
         Factory.CreateCounter("smtp_auth_failures_total", "Failed AUTH commands since start.");
+
+    private static readonly Counter AuthAttempts = Factory.CreateCounter(
+        "smtp_auth_attempts_total",
+        "AUTH commands that came to a result since start, by result: success or failure.",
+        ["result"]);
+
+    /// <summary>Attempts to log in that succeeded.</summary>
+    public static Counter.Child AuthAttemptsSucceeded { get; } = AuthAttempts.WithLabels("success");
+
+    /// <summary>Attempts to log in that failed.</summary>
+    public static Counter.Child AuthAttemptsFailed { get; } = AuthAttempts.WithLabels("failure");
 
     /// <summary>Connections and messages refused because of a limit per address or in all.</summary>
     public static Counter RateLimitHits { get; } =
@@ -81,6 +100,12 @@ public static class Metrics
         "smtp_commit_duration_seconds",
         "Time from the end of a message's data to its reply.",
         new HistogramConfiguration { Buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] });
+
+    /// <summary>Time from MAIL to the 250 of accepted messages, the client's own pauses included.</summary>
+    public static Histogram ProcessingDuration { get; } = Factory.CreateHistogram(
+        "smtp_processing_duration_seconds",
+        "Time from MAIL to the reply of accepted messages.",
+        new HistogramConfiguration { Buckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 3600] });
 
     /// <summary>Octets of accepted messages.</summary>
     public static Histogram MessageSize { get; } = Factory.CreateHistogram(

@@ -25,15 +25,35 @@ public static partial class MailLog
     [LoggerMessage(1, LogLevel.Information, "received qid={qid} from={from} client={client} helo={helo} proto={proto} size={size} nrcpt={nrcpt} user={user}", EventName = "received")]
     public static partial void Received(ILogger log, QueueId qid, string from, string client, string helo, string proto, long size, int nrcpt, string? user);
 
-    /// <summary>A sender, a recipient or a message was refused.</summary>
+    /// <summary>A connection, a login, a sender, a recipient or a message was refused.</summary>
     /// <param name="log">Of <see cref="Category"/>.</param>
-    /// <param name="client">The client's address.</param>
-    /// <param name="helo">What it called itself, or null.</param>
+    /// <param name="qid">Queue id, or null if no message had begun.</param>
     /// <param name="from">Reverse-path, or null if none was given.</param>
     /// <param name="to">Forward-path, or null if the whole message was refused.</param>
+    /// <param name="client">The client's address.</param>
+    /// <param name="helo">What it called itself, or null.</param>
+    /// <param name="user">Who logged in, or tried to; null if nobody did.</param>
     /// <param name="status">Our reply, one line.</param>
-    [LoggerMessage(2, LogLevel.Information, "rejected client={client} helo={helo} from={from} to={to} status={status}", EventName = "rejected")]
-    public static partial void Rejected(ILogger log, string client, string? helo, string? from, string? to, string status);
+    [LoggerMessage(2, LogLevel.Information, "rejected qid={qid} from={from} to={to} client={client} helo={helo} user={user} status={status}", EventName = "rejected")]
+    public static partial void Rejected(ILogger log, QueueId? qid, string? from, string? to, string client, string? helo, string? user, string status);
+
+    /// <summary>The connection ended within a message: nothing was promised, the client has to send it again.</summary>
+    /// <param name="log">Of <see cref="Category"/>.</param>
+    /// <param name="qid">Queue id, or null if the message had none.</param>
+    /// <param name="from">Reverse-path; empty for the null sender; null if it was refused before.</param>
+    /// <param name="client">The client's address.</param>
+    /// <param name="helo">What it called itself.</param>
+    /// <param name="user">Who logged in, or null.</param>
+    [LoggerMessage(9, LogLevel.Information, "lost qid={qid} from={from} client={client} helo={helo} user={user}", EventName = "lost")]
+    public static partial void Lost(ILogger log, QueueId? qid, string? from, string client, string helo, string? user);
+
+    /// <summary>A user has logged in.</summary>
+    /// <param name="log">Of <see cref="Category"/>.</param>
+    /// <param name="client">The client's address.</param>
+    /// <param name="helo">What it called itself.</param>
+    /// <param name="user">Who.</param>
+    [LoggerMessage(10, LogLevel.Information, "authenticated client={client} helo={helo} user={user}", EventName = "authenticated")]
+    public static partial void Authenticated(ILogger log, string client, string helo, string? user);
 
     /// <summary>The message is committed; the client is answered 250.</summary>
     /// <param name="log">Of <see cref="Category"/>.</param>

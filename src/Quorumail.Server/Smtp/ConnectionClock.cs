@@ -34,12 +34,16 @@ internal sealed class ConnectionClock(ReceivingOptions options, TimeProvider tim
     private long _transactionSince;
     private long _dataSince;
     private long _dataOctets;
+    private int _dataPart;
 
     /// <summary>What the connection waits for now.</summary>
     public ConnectionWait Wait => _wait;
 
     /// <summary>Whether a transaction is open.</summary>
     public bool HasTransaction => Volatile.Read(ref _transactionSince) != 0;
+
+    /// <summary>How long the open transaction has lasted.</summary>
+    public TimeSpan TransactionTime => time.GetElapsedTime(Volatile.Read(ref _transactionSince));
 
     /// <summary>Begins to wait.</summary>
     public void Start(ConnectionWait wait)
@@ -58,14 +62,22 @@ internal sealed class ConnectionClock(ReceivingOptions options, TimeProvider tim
 
     public void EndTransaction() => Volatile.Write(ref _transactionSince, 0);
 
-    public void StartData()
+    /// <summary>
+    /// Follows the data of a message, whatever becomes of it. Each part is timed for itself: the time between two chunks, when
+    /// the client waits for a reply or makes the next one, belongs to neither.
+    /// </summary>
+    /// <param name="part">Number of the part: a message that comes by DATA, or a chunk.</param>
+    /// <param name="octets">Octets of it that have come so far.</param>
+    public void FollowData(int part, long octets)
     {
-        Volatile.Write(ref _dataOctets, 0);
-        Volatile.Write(ref _dataSince, time.GetTimestamp());
-    }
+        if (part != _dataPart)
+        {
+            _dataPart = part;
+            Volatile.Write(ref _dataSince, time.GetTimestamp());
+        }
 
-    /// <summary>Counts octets of a message.</summary>
-    public void AddData(int octets) => Volatile.Write(ref _dataOctets, _dataOctets + octets);
+        Volatile.Write(ref _dataOctets, octets);
+    }
 
     /// <summary>Whether the wait has lasted longer than it may.</summary>
     /// <param name="now">A timestamp.</param>
@@ -101,7 +113,9 @@ internal sealed class ConnectionClock(ReceivingOptions options, TimeProvider tim
 
     private bool IsTooSlow(long now)
     {
+        // In this order: octets of a new part are never held against the time of the one before it.
+        var octets = Volatile.Read(ref _dataOctets);
         var elapsed = time.GetElapsedTime(Volatile.Read(ref _dataSince), now);
-        return elapsed > options.DataRateGrace && Volatile.Read(ref _dataOctets) < elapsed.TotalSeconds * options.DataRateMin;
+        return elapsed > options.DataRateGrace && octets < elapsed.TotalSeconds * options.DataRateMin;
     }
 }

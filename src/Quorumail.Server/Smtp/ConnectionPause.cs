@@ -10,6 +10,7 @@ internal enum ConnectionPause
     Commit,
     Limit,
     VerifyPassword,
+    DelayRejection,
     StartTls,
     Close,
 }
@@ -26,5 +27,6 @@ internal enum ConnectionAnswer
     Limited,
     PasswordRight,
     PasswordWrong,
+    RejectionDelayed,
     TlsEstablished,
 }

@@ -17,7 +17,7 @@ public sealed class PasswordVerifier : IDisposable
     public PasswordVerifier(RecipientDirectory directory) => _directory = directory;
 
     /// <summary>The hash of a user; for an unknown one a decoy that no password fits.</summary>
-    public PasswordHash HashOf(string user) => _directory.FindHash(user) ?? PasswordHash.CreateDecoy(user, _secret);
+    public PasswordHash HashOf(string user) => _directory.FindHash(user) ?? PasswordHash.CreateDecoy(user, _secret, _directory.UsualIterations);
 
     /// <summary>A new nonce for SCRAM: 24 characters.</summary>
     public static byte[] NewNonce() => System.Text.Encoding.ASCII.GetBytes(Convert.ToBase64String(RandomNumberGenerator.GetBytes(18)));

@@ -1,4 +1,3 @@
-using System.Net;
 using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
@@ -23,7 +22,7 @@ internal sealed partial class SmtpConnection
         }
 
         _limits ??= new ConnectionLimits(_services.Limits);
-        _limits.Begin(_isTrusted || IPAddress.IsLoopback(_client) ? null : _client, Session.User, Session.ReversePath);
+        _limits.Begin(_isExempt ? null : _client, Session.User, Session.ReversePath);
         return IsDecided(_limits.Try(out _));
     }
 
@@ -49,7 +48,6 @@ internal sealed partial class SmtpConnection
         }
         else
         {
-            Metrics.MessagesRejected.Inc();
             _limits?.End();
         }
 
@@ -74,7 +72,7 @@ internal sealed partial class SmtpConnection
                 return true;
             case LimitVerdict.Refused:
                 Metrics.RateLimitHits.Inc();
-                _refusal = _isAskingRecipient ? SmtpReplies.TooManyForDomain : SmtpReplies.TooManyMessages;
+                _refusal = Session.Subject == ReplySubject.Recipient ? SmtpReplies.TooManyForDomain : SmtpReplies.TooManyMessages;
                 return true;
             case null:
                 _refusal = SmtpReplies.LimitsUnknown;
@@ -108,6 +106,4 @@ internal sealed partial class SmtpConnection
             default:
                 return RecipientResolution.Refuse(SmtpReplies.RelayDenied);
         }
-    }
-
-}
+    }}

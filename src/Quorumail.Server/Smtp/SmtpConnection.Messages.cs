@@ -15,8 +15,6 @@ internal sealed partial class SmtpConnection
     {
         var id = _services.Intake.NewId();
         _body = _services.Intake.Begin(id, Session.DeclaredSize);
-        _isRejecting = false;
-        _clock.StartData();
         return Session.MessageStarted(id, _services.Time.GetUtcNow());
     }
 
@@ -75,6 +73,7 @@ internal sealed partial class SmtpConnection
         Metrics.MessagesReceived.Inc();
         Metrics.MessageSize.Observe(body.Size);
         Metrics.CommitDuration.Observe(delay.TotalSeconds);
+        Metrics.ProcessingDuration.Observe(_clock.TransactionTime.TotalSeconds);
         MailLog.Queued(_services.MailLogger, body.Id, envelope.ReversePath, body.Size, envelope.Recipients.Count, delay);
         return ConnectionAnswer.Committed;
     }

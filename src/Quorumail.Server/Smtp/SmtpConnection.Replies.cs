@@ -1,10 +1,12 @@
+using System.Net;
+using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
 using Quorumail.Server.Http;
 using Quorumail.Server.Logging;
 
 namespace Quorumail.Server.Smtp;
 
-/// <content>What is written, and what the log and the metrics tell of it.</content>
+/// <content>What is answered, and what the log and the metrics tell of it.</content>
 internal sealed partial class SmtpConnection
 {
     private void WriteReply(ReadOnlySpan<byte> octets)
@@ -15,51 +17,77 @@ internal sealed partial class SmtpConnection
         }
 
         _wire.Write(octets);
-        if (octets[0] >= (byte)'4' || octets.StartsWith("235"u8))
+        if (octets[0] >= (byte)'4')
         {
-            Note(octets);
+            NoteRefusal(octets);
         }
-
-        _isAskingRecipient = false;
-    }
-
-    /// <summary>Counts and logs a reply that says no, or that somebody has authenticated.</summary>
-    private void Note(ReadOnlySpan<byte> reply)
-    {
-        if (reply[0] == (byte)'2')
+        else if (octets.StartsWith("235"u8))
         {
             Metrics.AuthSuccesses.Inc();
-            return;
+            Metrics.AuthAttemptsSucceeded.Inc();
+            MailLog.Authenticated(_services.MailLogger, _clientText, Session.Helo, Session.AttemptedUser);
         }
-
-        if (reply.StartsWith("535"u8))
-        {
-            Metrics.AuthFailures.Inc();
-        }
-
-        var session = Session;
-        var from = session.HasTransaction ? session.ReversePath.Address : null;
-        string? to = null;
-        if (_isAskingRecipient)
-        {
-            Metrics.RecipientsRejected.Inc();
-            to = session.ForwardPath.Address;
-        }
-        else if (_isRejecting)
-        {
-            _isRejecting = false;
-            Metrics.MessagesRejected.Inc();
-        }
-
-        MailLog.Rejected(_services.MailLogger, _clientText, session.Helo, from, to, Printable.Ascii(reply[..^2], 512));
     }
 
+    /// <summary>Counts and logs a reply that says no.</summary>
+    private void NoteRefusal(ReadOnlySpan<byte> reply)
+    {
+        var session = Session;
+        Metrics.Errors.Inc();
+
+        // A command out of sequence offers nothing that could be refused.
+        if (!reply.StartsWith("503"u8))
+        {
+            switch (session.Subject)
+            {
+                case ReplySubject.Message:
+                    Metrics.MessagesRejected.Inc();
+                    break;
+                case ReplySubject.Recipient:
+                    Metrics.RecipientsRejected.Inc();
+                    break;
+            }
+        }
+
+        MailLog.Rejected(
+            _services.MailLogger,
+            session.SubjectMessage,
+            session.SubjectReversePath,
+            session.SubjectForwardPath,
+            _clientText,
+            session.Helo.Length > 0 ? session.Helo : null,
+            session.User ?? session.AttemptedUser,
+            Printable.Ascii(reply[..^2], 512));
+    }
+
+    /// <summary>Lets whoever has failed to log in wait, so that guessing takes time.</summary>
+    private async ValueTask<ConnectionAnswer> DelayRejectionAsync()
+    {
+        Metrics.AuthFailures.Inc();
+        Metrics.AuthAttemptsFailed.Inc();
+        await Task.Delay(_services.Options.AuthenticationPause, _services.Time, _connection.ConnectionClosed);
+        return ConnectionAnswer.RejectionDelayed;
+    }
+
+    /// <summary>Refuses the whole connection.</summary>
     private async Task RefuseAsync(SmtpReply reply)
     {
+        var client = _clientText.Length > 0 ? _client : NetworkList.Plain((_connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.None);
+        Metrics.Errors.Inc();
+        _services.Refusals.Add(client, reply);
         if (!_listener.HasImplicitTls)
         {
             _wire.Write(reply.Wire);
             await _wire.TryFlushAsync();
+        }
+    }
+
+    /// <summary>Logs that the client has gone while it was sending a message.</summary>
+    private void NoteLoss()
+    {
+        if (_session is { IsReceiving: true } session)
+        {
+            MailLog.Lost(_services.MailLogger, session.SubjectMessage, session.SubjectReversePath, _clientText, session.Helo, session.User);
         }
     }
 }

@@ -18,7 +18,7 @@ namespace Quorumail.Server.Smtp;
 /// </summary>
 internal sealed partial class SmtpConnection : IAsyncDisposable
 {
-    /// <summary>Time for a client to read why the connection ends.</summary>
+    /// <summary>Time for a client to read why, and that, the connection ends.</summary>
     private static readonly TimeSpan FarewellLinger = TimeSpan.FromSeconds(1);
 
     private readonly ConnectionContext _connection;
@@ -38,9 +38,9 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     private bool _hasProgress = true;
     private CancellationTokenSource? _commitTimer;
     private List<QueueId>? _unread;
+    private bool _isKnown = true;
     private bool _isTrusted;
-    private bool _isAskingRecipient;
-    private bool _isRejecting;
+    private bool _isExempt;
 
     // Written by ticks, read by the loop.
     private volatile SmtpReply? _farewell;
@@ -61,6 +61,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     {
         if (!_services.Connections.TryAdd(this))
         {
+            Metrics.RateLimitHits.Inc();
             await RefuseAsync(SmtpReplies.TooManyConnections);
             return;
         }
@@ -74,9 +75,9 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 return;
             }
 
-            _isTrusted = _services.Options.Trusted.Contains(_client);
-            var isExempt = _isTrusted || IPAddress.IsLoopback(_client);
-            if (!isExempt && !_services.Connections.TryCount(counted = _client))
+            _isTrusted = _isKnown && _services.Options.Trusted.Contains(_client);
+            _isExempt = _isTrusted || (_isKnown && IPAddress.IsLoopback(_client));
+            if (!_isExempt && !_services.Connections.TryCount(counted = _client))
             {
                 counted = null;
                 Metrics.RateLimitHits.Inc();
@@ -98,6 +99,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             _session = new SmtpSession(
                 _listener.Service, _client, _listener.OffersStartTls && _services.Certificate is not null, hasTls: _wire.HasTls);
             await ConverseAsync();
+            await _wire.EndAsync(FarewellLinger, _services.Time);
         }
         catch (AuthenticationException failure)
         {
@@ -174,13 +176,33 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         _wire.Interrupt();
     }
 
+    /// <summary>Says the last word. A session that was idle when the server stops or drains has lost nothing: no line for it.</summary>
+    private void Say(SmtpReply farewell)
+    {
+        var octets = Session.Close(farewell).Octets;
+        if (farewell == SmtpReplies.ShuttingDown)
+        {
+            _wire.Write(octets);
+        }
+        else
+        {
+            WriteReply(octets);
+        }
+    }
+
     private async Task ConverseAsync()
     {
         _wire.Write(Session.Greet().Octets);
         while (await _wire.TryFlushAsync())
         {
             // A command must arrive whole in its time: octets that make no line don't start the time anew.
-            var wait = Session.IsReceiving ? ConnectionWait.Data : ConnectionWait.Command;
+            var wait = ConnectionWait.Command;
+            if (Session.IsReceiving)
+            {
+                wait = ConnectionWait.Data;
+                _clock.FollowData(Session.DataPart, Session.DataOctets);
+            }
+
             if (_hasProgress || wait == ConnectionWait.Data)
             {
                 _clock.Start(wait);
@@ -194,7 +216,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             if (result.IsCanceled && _farewell is { } farewell)
             {
                 var hasGoneOn = !result.Buffer.IsEmpty;
-                _wire.Write(Session.Close(farewell).Octets);
+                Say(farewell);
                 _wire.Drop(result.Buffer);
                 if (await _wire.TryFlushAsync())
                 {
@@ -245,6 +267,15 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
         {
             switch (pause)
             {
+                case ConnectionPause.Close when Session.IsWithinData:
+                    // The client reads the reply only if nothing resets the connection meanwhile.
+                    _wire.Drop(result.Buffer);
+                    if (await _wire.TryFlushAsync())
+                    {
+                        await _wire.LingerAsync(FarewellLinger, _services.Time);
+                    }
+
+                    return false;
                 case ConnectionPause.Close:
                     await _wire.TryFlushAsync();
                     return false;
@@ -301,7 +332,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                     step = SenderChecked();
                     continue;
                 case SmtpStepKind.ResolveRecipient:
-                    _isAskingRecipient = true;
                     if (!TryResolve())
                     {
                         return ConnectionPause.Limit;
@@ -315,7 +345,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 case SmtpStepKind.StartMessage:
                     return ConnectionPause.Restart;
                 case SmtpStepKind.Body:
-                    _clock.AddData(step.Octets.Length);
                     if (!_body!.TryWrite(step.Octets))
                     {
                         KeepOverflow(step.Octets);
@@ -325,12 +354,13 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                     step = session.Next(ref input);
                     continue;
                 case SmtpStepKind.DiscardMessage:
-                    _isRejecting = true;
                     return ConnectionPause.Discard;
                 case SmtpStepKind.CommitMessage:
                     return ConnectionPause.Commit;
                 case SmtpStepKind.VerifyPassword:
                     return ConnectionPause.VerifyPassword;
+                case SmtpStepKind.DelayRejection:
+                    return ConnectionPause.DelayRejection;
                 case SmtpStepKind.FindHash:
                     step = session.HashFound(_services.Passwords.HashOf(session.ClaimedUser), PasswordVerifier.NewNonce());
                     continue;
@@ -365,14 +395,15 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 (_unread ??= []).Add(id);
                 return session.MessageCommitted(id);
             case ConnectionAnswer.NotCommitted:
-                _isRejecting = true;
                 return session.MessageNotCommitted(_refusal!);
             case ConnectionAnswer.Limited:
-                return _isAskingRecipient ? RecipientResolved() : SenderChecked();
+                return session.Subject == ReplySubject.Recipient ? RecipientResolved() : SenderChecked();
             case ConnectionAnswer.PasswordRight:
                 return session.PasswordVerified(isCorrect: true);
             case ConnectionAnswer.PasswordWrong:
                 return session.PasswordVerified(isCorrect: false);
+            case ConnectionAnswer.RejectionDelayed:
+                return session.RejectionDelayed();
             case ConnectionAnswer.TlsEstablished:
                 return session.TlsEstablished(ref input);
             default:
@@ -392,6 +423,8 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 return await TakeLimitsAsync();
             case ConnectionPause.VerifyPassword:
                 return await VerifyPasswordAsync();
+            case ConnectionPause.DelayRejection:
+                return await DelayRejectionAsync();
             default:
                 await DropBodyAsync();
                 return pause == ConnectionPause.Restart ? ConnectionAnswer.MayStart : ConnectionAnswer.None;
@@ -401,11 +434,6 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     private async ValueTask<ConnectionAnswer> VerifyPasswordAsync()
     {
         var isRight = await _services.Passwords.VerifyAsync(Session.ClaimedUser, Session.ClaimedPassword, _connection.ConnectionClosed);
-        if (!isRight)
-        {
-            await Task.Delay(_services.Options.AuthenticationPause, _services.Time, _connection.ConnectionClosed);
-        }
-
         return isRight ? ConnectionAnswer.PasswordRight : ConnectionAnswer.PasswordWrong;
     }
 
@@ -430,6 +458,8 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             return false;
         }
 
+        // A probe of the load balancer's own, or a client that it can't name: whoever that is, it has none of the balancer's rights.
+        _isKnown = client is not null;
         SetClient(client?.Address ?? _client);
         return true;
     }
@@ -443,6 +473,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
     private async ValueTask EndAsync(IPAddress? counted)
     {
         _clock.Stop();
+        NoteLoss();
         _limits?.End();
         foreach (var id in _unread ?? [])
         {

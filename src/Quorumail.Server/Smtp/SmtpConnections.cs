@@ -27,6 +27,7 @@ public sealed class SmtpConnections : IDisposable
         ArgumentNullException.ThrowIfNull(time);
         _options = options;
         _time = time;
+        Metrics.ConnectionsMax.Set(options.ConnectionsMax);
         _timer = time.CreateTimer(static state => ((SmtpConnections)state!).Tick(), this, TickInterval, TickInterval);
     }
 

@@ -27,7 +27,11 @@ public sealed record SmtpServices(
     ServerCertificate? Certificate,
     TimeProvider Time,
     ILogger MailLogger,
-    ILogger Logger);
+    ILogger Logger)
+{
+    /// <summary>Logs the connections that are refused.</summary>
+    internal RefusedConnections Refusals { get; } = new(MailLogger, Logger, Time);
+}
 
 /// <summary>One SMTP listener.</summary>
 /// <param name="EndPoint">Where it listens; port 0 takes a free one.</param>

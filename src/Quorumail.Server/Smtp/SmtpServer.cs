@@ -105,6 +105,7 @@ public sealed partial class SmtpServer : IAsyncDisposable
         await _application.DisposeAsync();
         _stop.Dispose();
         _services.Connections.Dispose();
+        _services.Refusals.Dispose();
         _services.Passwords.Dispose();
         _services.Certificate?.Dispose();
     }

@@ -116,6 +116,28 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
         }
     }
 
+    /// <summary>
+    /// Tells the other side that nothing more comes (close_notify, RFC 8446 6.1), so that it can tell the end from a cut; within a
+    /// bounded time. The connection can only be closed afterwards.
+    /// </summary>
+    public async Task EndAsync(TimeSpan atMost, TimeProvider time)
+    {
+        if (_tls is null)
+        {
+            return;
+        }
+
+        try
+        {
+            await _tls.ShutdownAsync().WaitAsync(atMost, time, CancellationToken.None);
+        }
+        catch (Exception failure) when (failure is TimeoutException or IOException or InvalidOperationException)
+        {
+            // It doesn't read, or has gone.
+            connection.Abort();
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (_tls is not null)

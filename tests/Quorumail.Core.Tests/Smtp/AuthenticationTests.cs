@@ -105,6 +105,7 @@ public sealed class AuthenticationTests
         var signature = HMACSHA256.HashData(SHA256.HashData(clientKey), exchange);
         var proof = clientKey.Zip(signature, (a, b) => (byte)(a ^ b)).ToArray();
         var answer = host.Ask(Encode($"{final},p={Convert.ToBase64String(proof)}"));
+        Assert.Equal(!isRight, host.Steps.Contains("delay"));
         if (!isRight)
         {
             Assert.StartsWith("535 5.7.8", answer, StringComparison.Ordinal);

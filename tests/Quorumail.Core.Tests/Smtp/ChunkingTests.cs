@@ -59,6 +59,21 @@ public sealed class ChunkingTests
         Assert.False(host.IsClosed);
     }
 
+    [Theory]
+    [InlineData("BDAT 5 FOO\r\nlost.", "501 5.5.4")]
+    [InlineData("BDAT 5O\r\n", "501 5.5.4")]
+    public void A_refused_chunk_ends_its_message_so_that_no_other_completes_it_with_a_hole(string chunk, string reply)
+    {
+        var host = Ready();
+        host.Feed("BDAT 6\r\nx: y\r\n" + chunk + "BDAT 6 LAST\r\nend.\r\n");
+        Assert.StartsWith(reply, host.Replies[^2], StringComparison.Ordinal);
+        Assert.StartsWith("503 5.5.1", host.LastReply, StringComparison.Ordinal);
+        Assert.Empty(host.Messages);
+        Assert.Contains("discard", host.Steps);
+        Assert.False(host.Session.HasTransaction);
+        Assert.StartsWith("250", host.Ask("MAIL FROM:<>"), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void DATA_and_BDAT_do_not_mix()
     {

@@ -140,6 +140,10 @@ internal sealed class SessionHost
                     step = _session.PasswordVerified(
                         FindHash(_session.ClaimedUser)?.Verify(_session.ClaimedPassword) == true);
                     continue;
+                case SmtpStepKind.DelayRejection:
+                    Steps.Add("delay");
+                    step = _session.RejectionDelayed();
+                    continue;
                 case SmtpStepKind.FindHash:
                     var hash = FindHash(_session.ClaimedUser) ?? PasswordHash.CreateDecoy(_session.ClaimedUser, "s"u8, 4096);
                     step = _session.HashFound(hash, "servernonce"u8);

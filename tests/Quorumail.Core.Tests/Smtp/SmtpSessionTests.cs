@@ -137,6 +137,59 @@ public sealed class SmtpSessionTests
     }
 
     [Fact]
+    public void Refusals_for_now_are_errors_too_so_that_no_client_loops_for_ever()
+    {
+        var host = Greeted();
+        host.CheckSender = () => SmtpReplies.TooManyMessages;
+        for (var i = 0; i < 19; i++)
+        {
+            Assert.StartsWith("451", host.Ask("MAIL FROM:<>"), StringComparison.Ordinal);
+        }
+
+        Assert.StartsWith("421 4.7.0", host.Ask("MAIL FROM:<>"), StringComparison.Ordinal);
+        Assert.True(host.IsClosed);
+    }
+
+    [Fact]
+    public void A_client_with_more_recipients_than_a_message_may_have_is_spared_up_to_a_bound()
+    {
+        var limits = new SmtpLimits { RecipientsMax = 2, DeferredRecipientsMax = 50 };
+        var host = Greeted(limits: limits).Line("MAIL FROM:<>", "RCPT TO:<a@b>", "RCPT TO:<c@b>");
+        Defer(50);
+        Assert.StartsWith("354", host.Ask("DATA"), StringComparison.Ordinal);
+        Assert.StartsWith("250", host.Ask("."), StringComparison.Ordinal);
+        host.Line("MAIL FROM:<>", "RCPT TO:<a@b>", "RCPT TO:<c@b>");
+        Defer(50 + 19);
+        Assert.StartsWith("421 4.7.0", host.Ask("RCPT TO:<d@b>"), StringComparison.Ordinal);
+        Assert.True(host.IsClosed);
+
+        void Defer(int count)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                Assert.StartsWith("452 4.5.3", host.Ask("RCPT TO:<d@b>"), StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public void Data_that_is_too_large_by_far_is_not_read_to_its_end()
+    {
+        var host = Greeted(limits: new SmtpLimits { MessageSizeMax = 1000 }).Line("MAIL FROM:<>", "RCPT TO:<a@b>", "DATA");
+        var line = new string('x', 98) + "\r\n";
+        for (var i = 0; i < 20; i++)
+        {
+            host.Feed(line);
+        }
+
+        Assert.StartsWith("354", host.LastReply, StringComparison.Ordinal);
+        host.Feed(line);
+        Assert.StartsWith("552 5.3.4", host.LastReply, StringComparison.Ordinal);
+        Assert.True(host.IsClosed);
+        Assert.True(host.Session.IsWithinData);
+    }
+
+    [Fact]
     public void A_command_line_is_at_most_512_octets_but_an_endless_line_closes()
     {
         var host = Greeted();

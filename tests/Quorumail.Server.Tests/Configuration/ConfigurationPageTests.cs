@@ -42,7 +42,7 @@ public sealed class ConfigurationPageTests
     {
         var rows = new List<(string, string[])>();
         var table = "";
-        foreach (var line in File.ReadLines(PagePath()))
+        foreach (var line in File.ReadLines(PathOf("configuration.md")))
         {
             if (line.StartsWith("## `[", StringComparison.Ordinal))
             {
@@ -60,19 +60,20 @@ public sealed class ConfigurationPageTests
         return rows;
     }
 
-    private static string PagePath([CallerFilePath] string here = "")
+    /// <summary>Where a page of docs/ is.</summary>
+    internal static string PathOf(string name, [CallerFilePath] string here = "")
     {
         // Paths of sources are mapped in builds for release: look upwards from the program then.
         var start = File.Exists(here) ? Path.GetDirectoryName(here) : AppContext.BaseDirectory;
         for (var folder = new DirectoryInfo(start!); folder is not null; folder = folder.Parent)
         {
-            var page = Path.Combine(folder.FullName, "docs", "configuration.md");
+            var page = Path.Combine(folder.FullName, "docs", name);
             if (File.Exists(page))
             {
                 return page;
             }
         }
 
-        throw new FileNotFoundException("docs/configuration.md is not above the tests");
+        throw new FileNotFoundException($"docs/{name} is not above the tests");
     }
 }

@@ -55,6 +55,10 @@ public sealed class HttpServerTests
                 ("smtp_messages_rejected_total", "counter"),
                 ("smtp_auth_successes_total", "counter"),
                 ("smtp_auth_failures_total", "counter"),
+                ("smtp_auth_attempts_total", "counter"),
+                ("smtp_errors_total", "counter"),
+                ("smtp_max_connections", "gauge"),
+                ("smtp_processing_duration_seconds", "histogram"),
                 ("smtp_rate_limit_hits_total", "counter"),
                 ("smtp_queue_size", "gauge"),
                 ("smtp_messages_sent_total", "counter"),
@@ -71,6 +75,19 @@ public sealed class HttpServerTests
         Assert.DoesNotContain("dotnet_", text, StringComparison.Ordinal);
         Assert.DoesNotContain("prometheus_net_", text, StringComparison.Ordinal);
         Assert.DoesNotContain("system_runtime", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_operators_page_names_every_metric()
+    {
+        await using var server = await TestServer.StartAsync();
+        server.Status.Open(EmptyQueue());
+        var text = await (await server.GetAsync("/metrics")).Content.ReadAsStringAsync(Token);
+        var page = await File.ReadAllTextAsync(Configuration.ConfigurationPageTests.PathOf("operations.md"), Token);
+
+        var names = text.Split('\n').Where(line => line.StartsWith("# TYPE ", StringComparison.Ordinal)).Select(line => line.Split(' ')[2]).ToArray();
+        Assert.NotEmpty(names);
+        Assert.DoesNotContain(names, name => !page.Contains($"`{name}", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -49,8 +49,8 @@ public sealed class LogWriterTests
     [InlineData("", "\"\"")]
     public void Hostile_characters_cannot_forge_a_line_or_steer_a_terminal(string helo, string written)
     {
-        var text = Assert.Single(Log(LogFormat.Text, log => MailLog.Rejected(log, "192.0.2.1", helo, null, null, "no")));
-        var json = Assert.Single(Log(LogFormat.Json, log => MailLog.Rejected(log, "192.0.2.1", helo, null, null, "no")));
+        var text = Assert.Single(Log(LogFormat.Text, log => MailLog.Rejected(log, null, null, null, "192.0.2.1", helo, null, "no")));
+        var json = Assert.Single(Log(LogFormat.Json, log => MailLog.Rejected(log, null, null, null, "192.0.2.1", helo, null, "no")));
 
         Assert.EndsWith($"helo={written} status=no", text, StringComparison.Ordinal);
         Assert.True(Ascii.IsValid(json));

@@ -13,6 +13,25 @@ namespace Quorumail.Server.Tests.Smtp;
 
 public sealed class ReceivingTests
 {
+    private static int LengthOfLastRecord(List<byte> octets)
+    {
+        var length = 0;
+        for (var at = 0; at < octets.Count; at += 5 + length)
+        {
+            length = (octets[at + 3] << 8) | octets[at + 4];
+        }
+
+        return length;
+    }
+
+    /// <summary>A ClientHello that offers TLS 1.0 (1) or 1.1 (2) and nothing newer.</summary>
+    private static byte[] ClientHello(byte minor)
+    {
+        byte[] hello = [3, minor, .. new byte[32], 0, 0, 4, 0xC0, 0x09, 0xC0, 0x0A, 1, 0];
+        byte[] message = [1, 0, 0, (byte)hello.Length, .. hello];
+        return [22, 3, 1, 0, (byte)message.Length, .. message];
+    }
+
     private static string Base64(string text) => Convert.ToBase64String(Encoding.ASCII.GetBytes(text));
 
     [Fact]
@@ -248,6 +267,78 @@ public sealed class ReceivingTests
     }
 
     [Fact]
+    public async Task A_client_that_still_sends_a_message_far_too_large_reads_why_the_connection_ends()
+    {
+        await using var server = await SmtpTestServer.StartAsync(limits: new SmtpLimits { MessageSizeMax = 100_000 });
+        using var client = await server.ConnectAsync();
+        await client.ReplyAsync();
+        await client.AskAsync("EHLO client.test");
+        await client.AskAsync("MAIL FROM:<>");
+        await client.AskAsync("RCPT TO:<joe@here.test>");
+        await client.AskAsync("DATA");
+        await client.SendAsync(string.Concat(Enumerable.Repeat(new string('x', 98) + "\r\n", 2_001)));
+        Assert.StartsWith("552 5.3.4", await client.ReplyAsync(), StringComparison.Ordinal);
+
+        // What it sends before it has read that doesn't take the reply away.
+        await client.SendAsync(string.Concat(Enumerable.Repeat(new string('x', 98) + "\r\n", 5_000)));
+        Assert.Equal(string.Empty, await server.AdvanceUntilAsync(client.ReplyAsync(), TimeSpan.FromSeconds(1.1)));
+        Assert.Empty(server.Queue.Proposed);
+    }
+
+    [Theory]
+    [InlineData("TLSv1")]
+    [InlineData("TLSv1.1")]
+    public async Task Broken_versions_of_TLS_are_refused(string version)
+    {
+        await using var server = await SmtpTestServer.StartAsync(hasCertificate: true, implicitTls: true);
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(ClientHello(version is "TLSv1" ? (byte)1 : (byte)2));
+
+        // An alert (21), fatal (2): protocol version (70).
+        var alert = await client.ReadAsync(7);
+        Assert.Equal([21, 2, 70], [alert[0], alert[5], alert[6]]);
+    }
+
+    [Fact]
+    public async Task An_encrypted_connection_ends_with_a_word_so_that_the_end_is_no_cut()
+    {
+        await using var server = await SmtpTestServer.StartAsync(hasCertificate: true, implicitTls: true);
+        using var client = await server.ConnectAsync();
+        var record = client.RecordOctets();
+        await client.StartTlsAsync();
+        await client.ReplyAsync();
+        Assert.StartsWith("221", await client.AskAsync("QUIT"), StringComparison.Ordinal);
+        Assert.Equal(string.Empty, await client.ReplyAsync());
+
+        // In TLS 1.3 an alert of two octets looks like data, with one octet for its type and 16 for its tag. The reply is longer.
+        Assert.Equal(2 + 1 + 16, LengthOfLastRecord(record));
+    }
+
+    [Fact]
+    public async Task A_listener_of_both_families_judges_IPv4_clients_by_networks_of_IPv4()
+    {
+        var options = new ReceivingOptions { Trusted = new NetworkList([IPNetwork.Parse("127.0.0.0/8")]) };
+        await using var server = await SmtpTestServer.StartAsync(options: options, address: IPAddress.IPv6Any);
+        using var socket = new TcpClient();
+        await socket.ConnectAsync(IPAddress.Loopback, server.EndPoint.Port, TestContext.Current.CancellationToken);
+        using var client = new SmtpTestClient(socket);
+        await client.ReplyAsync();
+        await client.AskAsync("EHLO client.test");
+        Assert.StartsWith("250", await client.SendMessageAsync("x: y", "x@foreign.test"), StringComparison.Ordinal);
+        var body = await server.ReadBodyAsync(Assert.Single(server.Queue.Enqueued).Id);
+        Assert.Contains("([127.0.0.1])", Encoding.ASCII.GetString(body), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("::ffff:192.0.2.0/120", "192.0.2.7", true)]
+    [InlineData("::ffff:192.0.2.0/120", "::ffff:192.0.2.7", true)]
+    [InlineData("::ffff:192.0.2.0/120", "192.0.3.7", false)]
+    [InlineData("192.0.2.0/24", "::ffff:192.0.2.7", true)]
+    [InlineData("2001:db8::/32", "2001:db8::7", true)]
+    public void IPv4_networks_match_however_they_are_written(string network, string address, bool isIn) =>
+        Assert.Equal(isIn, new NetworkList([IPNetwork.Parse(network)]).Contains(IPAddress.Parse(address)));
+
+    [Fact]
     public async Task Plain_octets_behind_STARTTLS_are_not_taken_for_commands_cve_2011_0411()
     {
         await using var server = await SmtpTestServer.StartAsync(hasCertificate: true);
@@ -335,6 +426,34 @@ public sealed class ReceivingTests
         await connection.SendMessageAsync("x: y");
         var body = await server.ReadBodyAsync(Assert.Single(server.Queue.Enqueued).Id);
         Assert.Contains($"([{client}])", Encoding.ASCII.GetString(body), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("PROXY UNKNOWN\r\n")]
+    [InlineData("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")]
+    [InlineData("\r\n\r\n\0\r\nQUIT\n\x21\0\0\0")]
+    public async Task A_client_that_the_load_balancer_does_not_name_is_served_without_the_balancers_rights(string header)
+    {
+        var options = new ReceivingOptions
+        {
+            ProxyFrom = new NetworkList([IPNetwork.Parse("127.0.0.0/8")]),
+            Trusted = new NetworkList([IPNetwork.Parse("127.0.0.0/8")]),
+            ConnectionsPerAddressMax = 1,
+        };
+        await using var server = await SmtpTestServer.StartAsync(options: options);
+        server.Limits.Define(LimitNames.PerAddress, 1);
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(header);
+        Assert.StartsWith("220", await client.ReplyAsync(), StringComparison.Ordinal);
+        await client.AskAsync("EHLO client.test");
+        Assert.StartsWith("250", await client.AskAsync("MAIL FROM:<a@b.test>"), StringComparison.Ordinal);
+        Assert.StartsWith("550 5.7.1", await client.AskAsync("RCPT TO:<x@foreign.test>"), StringComparison.Ordinal);
+        await client.AskAsync("RSET");
+        Assert.StartsWith("250", await client.SendMessageAsync("x: y"), StringComparison.Ordinal);
+        Assert.StartsWith("451 4.7.1", await client.AskAsync("MAIL FROM:<a@b.test>"), StringComparison.Ordinal);
+        using var second = await server.ConnectAsync();
+        await second.SendAsync(header);
+        Assert.StartsWith("421 4.7.0", await second.ReplyAsync(), StringComparison.Ordinal);
     }
 
     [Fact]

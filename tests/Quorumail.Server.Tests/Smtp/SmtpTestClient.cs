@@ -63,6 +63,23 @@ internal sealed class SmtpTestClient(TcpClient client) : IDisposable
         _stream = tls;
     }
 
+    /// <summary>So many octets as they come, outside of replies.</summary>
+    public async Task<byte[]> ReadAsync(int count)
+    {
+        var octets = new byte[count];
+        using var patience = new CancellationTokenSource(Patience);
+        await _stream.ReadExactlyAsync(octets, patience.Token);
+        return octets;
+    }
+
+    /// <summary>Keeps what comes from here on, below TLS that is started later.</summary>
+    public List<byte> RecordOctets()
+    {
+        var recording = new RecordingStream(_stream);
+        _stream = recording;
+        return recording.Octets;
+    }
+
     public async Task ShutdownTlsAsync() => await ((SslStream)_stream).ShutdownAsync();
 
     /// <summary>EHLO, MAIL, RCPT, DATA and the message; the last reply.</summary>

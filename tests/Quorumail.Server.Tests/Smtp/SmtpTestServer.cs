@@ -32,7 +32,15 @@ internal sealed class SmtpTestServer : IAsyncDisposable
     /// <summary>The log of the limits, of which there are none until the test defines some.</summary>
     public DirectLog Limits { get; }
 
+    /// <summary>The mail events.</summary>
+    public MailLines MailLog { get; } = new();
+
+    /// <summary>What else is logged.</summary>
+    public MailLines Log { get; } = new();
+
     public SmtpServices Services { get; private set; } = null!;
+
+    public SmtpListener Listener { get; private set; } = null!;
 
     public BodyStore Bodies { get; private set; } = null!;
 
@@ -47,7 +55,9 @@ internal sealed class SmtpTestServer : IAsyncDisposable
         bool hasCertificate = false,
         bool implicitTls = false,
         ReceivingOptions? options = null,
-        SmtpLimits? limits = null)
+        SmtpLimits? limits = null,
+        IPAddress? address = null,
+        TimeSpan authenticationPause = default)
     {
         var server = new SmtpTestServer();
         server._database = Database.Open(new DatabaseOptions { Path = Path.Combine(server._directory.Path, "data") }, TimeProvider.System, NullLogger.Instance);
@@ -66,7 +76,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
             server.WriteCertificate("first.test");
         }
 
-        var receiving = (options ?? new ReceivingOptions()) with { AuthenticationPause = TimeSpan.Zero };
+        var receiving = (options ?? new ReceivingOptions()) with { AuthenticationPause = authenticationPause };
         server.Services = new SmtpServices(
             receiving,
             directory,
@@ -76,10 +86,10 @@ internal sealed class SmtpTestServer : IAsyncDisposable
             server._limits = server.Limits.NodeOf("node"),
             hasCertificate ? new ServerCertificate(server.CertificatePath, string.Empty, server.Time, NullLogger.Instance) : null,
             server.Time,
-            NullLogger.Instance,
-            NullLogger.Instance);
-        var listener = new SmtpListener(
-            new IPEndPoint(IPAddress.Loopback, 0),
+            server.MailLog,
+            server.Log);
+        var listener = server.Listener = new SmtpListener(
+            new IPEndPoint(address ?? IPAddress.Loopback, 0),
             new SmtpService("mx.test", role, limits ?? SmtpLimits.Default),
             implicitTls,
             OffersStartTls: !implicitTls);
