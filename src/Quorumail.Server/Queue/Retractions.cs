@@ -11,13 +11,16 @@ namespace Quorumail.Server.Queue;
 
 /// <summary>
 /// What the log must still be told of messages whose clients may know something else: an Enqueue that did not end well is withdrawn
-/// or abandoned, a 250 that was perhaps not read is listed; again and again until that is committed. It is on the disk first, so that a
-/// crash does not forget it.
+/// or abandoned, a 250 that was perhaps not read is listed; again and again until that is committed, several at once. It is on the disk first,
+/// so that a crash does not forget it. Withdrawals come first: what is not withdrawn soon after it was committed is delivered.
 /// </summary>
 internal sealed partial class Retractions : IAsyncDisposable
 {
     /// <summary>Unresolved at most; beyond it no message is accepted.</summary>
     public const int Max = 100_000;
+
+    /// <summary>Proposals that wait at once: they share the log's rounds.</summary>
+    internal const int AtOnce = 32;
 
     private static readonly byte[] KeyPrefix = "retract/"u8.ToArray();
     private static readonly byte[] UnreadPrefix = "unread/"u8.ToArray();
@@ -30,9 +33,11 @@ internal sealed partial class Retractions : IAsyncDisposable
     private readonly TimeSpan _timeout;
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<QueueId, Kind> _open = new();
-    private readonly Channel<(QueueId Id, Kind Kind)> _work = Channel.CreateUnbounded<(QueueId, Kind)>(
-        new UnboundedChannelOptions { SingleReader = true });
 
+    // Unbounded, but together never longer than the dictionary; the channel has one for each that they hold.
+    private readonly ConcurrentQueue<(QueueId Id, Kind Kind)> _withdrawals = new();
+    private readonly ConcurrentQueue<(QueueId Id, Kind Kind)> _others = new();
+    private readonly Channel<bool> _waiting = Channel.CreateUnbounded<bool>();
     private readonly CancellationTokenSource _stop = new();
     private Task _resolving = Task.CompletedTask;
 
@@ -79,7 +84,7 @@ internal sealed partial class Retractions : IAsyncDisposable
             }
         }
 
-        _resolving = Task.Run(() => ResolveAsync(_stop.Token), CancellationToken.None);
+        _resolving = Task.WhenAll(Enumerable.Range(0, AtOnce).Select(_ => Task.Run(() => ResolveAsync(_stop.Token), CancellationToken.None)));
     }
 
     /// <summary>Takes a message back; returns when that is on the disk, not when it is done.</summary>
@@ -94,7 +99,7 @@ internal sealed partial class Retractions : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        _work.Writer.TryComplete();
+        _waiting.Writer.TryComplete();
         try
         {
             // What can be told is told: this disk may not come back.
@@ -130,18 +135,26 @@ internal sealed partial class Retractions : IAsyncDisposable
     {
         if (_open.TryAdd(id, kind))
         {
-            // Unbounded, but never longer than the dictionary.
-            _work.Writer.TryWrite((id, kind));
+            Queue(id, kind);
         }
+    }
+
+    private void Queue(QueueId id, Kind kind)
+    {
+        (kind == Kind.Withdraw ? _withdrawals : _others).Enqueue((id, kind));
+        _waiting.Writer.TryWrite(true);
     }
 
     private async Task ResolveAsync(CancellationToken token)
     {
         try
         {
-            await foreach (var (id, kind) in _work.Reader.ReadAllAsync(token))
+            await foreach (var _ in _waiting.Reader.ReadAllAsync(token))
             {
-                await ResolveAsync(id, kind, token);
+                if (_withdrawals.TryDequeue(out var next) || _others.TryDequeue(out next))
+                {
+                    await ResolveAsync(next.Id, next.Kind, token);
+                }
             }
         }
         catch (OperationCanceledException)
@@ -162,30 +175,29 @@ internal sealed partial class Retractions : IAsyncDisposable
             Kind.Abandon => new AbandonCommand(id),
             _ => new ReportUnreadReplyCommand(id),
         };
-        while (true)
+        QueueProposal proposal;
+        using (var timeout = new CancellationTokenSource(_timeout, _time))
+        using (var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, token))
         {
-            QueueProposal proposal;
-            using (var timeout = new CancellationTokenSource(_timeout, _time))
-            using (var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, token))
-            {
-                proposal = await _propose(command, either.Token);
-            }
-
-            token.ThrowIfCancellationRequested();
-            if (proposal.Outcome == ProposalOutcome.Applied)
-            {
-                if (kind != Kind.Unread)
-                {
-                    LogRetracted(_logger, id, proposal.Status);
-                }
-
-                await _database.Commits.WriteAsync(new Note(_database.Meta, id, kind, isOver: true));
-                _open.TryRemove(id, out _);
-                return;
-            }
-
-            await Task.Delay(RetryDelay, _time, token);
+            proposal = await _propose(command, either.Token);
         }
+
+        token.ThrowIfCancellationRequested();
+        if (proposal.Outcome == ProposalOutcome.Applied)
+        {
+            if (kind != Kind.Unread)
+            {
+                LogRetracted(_logger, id, proposal.Status);
+            }
+
+            await _database.Commits.WriteAsync(new Note(_database.Meta, id, kind, isOver: true));
+            _open.TryRemove(id, out _);
+            return;
+        }
+
+        // Whatever is to be withdrawn meanwhile goes before it, if it is something else.
+        await Task.Delay(RetryDelay, _time, token);
+        Queue(id, kind);
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "message {Id} was taken back: {Status}")]

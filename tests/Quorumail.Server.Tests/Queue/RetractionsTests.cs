@@ -81,6 +81,39 @@ public sealed class RetractionsTests
         Assert.Equal(0, retractions.Count);
     }
 
+    [Fact]
+    public async Task Many_messages_are_taken_back_at_once_and_those_first_that_may_be_delivered()
+    {
+        using TemporaryDirectory directory = new();
+        await using var database = BodyStoreTests.Open(directory);
+        ConcurrentQueue<TaskCompletionSource> answers = new();
+        await using Retractions retractions = new(
+            database,
+            async (command, token) =>
+            {
+                TaskCompletionSource answer = new();
+                answers.Enqueue(answer);
+                _proposed.Enqueue(command);
+                await answer.Task.WaitAsync(token);
+                return new QueueProposal(ProposalOutcome.Applied, default);
+            },
+            TimeSpan.FromDays(1),
+            TimeProvider.System,
+            NullLogger.Instance);
+        retractions.Start();
+        for (uint i = 0; i < Retractions.AtOnce + 2; i++)
+        {
+            await retractions.AddAsync(QueueId.Create(1, i), withdraws: false);
+        }
+
+        await MailQueueTests.UntilAsync(() => _proposed.Count == Retractions.AtOnce);
+        await retractions.AddAsync(Id, withdraws: true);
+        Assert.True(answers.TryDequeue(out var first));
+        first.SetResult();
+        await MailQueueTests.UntilAsync(() => _proposed.Count == Retractions.AtOnce + 1);
+        Assert.Equal(new WithdrawCommand(Id), _proposed.Last());
+    }
+
     private Retractions Begin(Database database, bool accepts)
     {
         Retractions retractions = new(
