@@ -133,6 +133,11 @@ internal sealed class ClusterServer : ModelNode
                 changes.Moved.ForEach(move => _feed.Enqueue(new QueueChange(move.Message.Id, move.Message)));
             }
 
+            if (changes.Suspensions.Count > 0)
+            {
+                _feed.Enqueue(new QueueChange(default, null) { SuspensionsChanged = true });
+            }
+
             _unwritten.Add(changes);
         }
 
@@ -225,6 +230,7 @@ internal sealed class ClusterServer : ModelNode
     {
         IsReady = true;
         _feed.Clear();
+        _delivery.Observe(new QueueChange(default, null) { SuspensionsChanged = true });
         foreach (var message in _state.Messages.OrderBy(m => m.Id))
         {
             _delivery.Observe(new QueueChange(message.Id, message));
@@ -311,7 +317,7 @@ internal sealed class ClusterServer : ModelNode
         var holders = new List<BodyHolder>();
         var isDone = false;
         Disk.Write(id, body);
-        After(Simulator.Between(1, 20), () =>
+        After(Disk.SyncTime(Simulator), () =>
         {
             Disk.Sync(id);
             Held(Name, Disk.Incarnation);
@@ -342,7 +348,12 @@ internal sealed class ClusterServer : ModelNode
             if (IsReachable && peer.IsReachable && !isDone)
             {
                 peer.Disk.Write(id, body);
-                peer.After(Simulator.Between(1, 20), () =>
+                if (Fault == PlantedFault.WaitsForNoSlowDisk && peer.Disk.IsSlow)
+                {
+                    Held(peer.Name, peer.Disk.Incarnation);
+                }
+
+                peer.After(peer.Disk.SyncTime(Simulator), () =>
                 {
                     peer.Disk.Sync(id);
                     var incarnation = peer.Disk.Incarnation;

@@ -4,8 +4,9 @@ using Quorumail.Core.Queue;
 namespace Quorumail.Simulation;
 
 /// <summary>
-/// One run of a cluster: clients send to any node; nodes crash, lose their disks, are stopped, cut off, suspected and drained; the
-/// log has outages; next hops misbehave. Then all faults stop, and everything must come to its end, the same on all nodes.
+/// One run of a cluster: clients send to any node; operators hold, release, requeue, delete, suspend and resume; nodes crash, lose their
+/// disks, have slow ones, are stopped, cut off, suspected and drained; the log has outages; next hops misbehave. Then all faults stop,
+/// operators let everything go, and everything must come to its end, the same on all nodes.
 /// </summary>
 internal sealed class ClusterWorld
 {
@@ -13,11 +14,15 @@ internal sealed class ClusterWorld
     private const long FaultyTime = Hour;
     private const int MaxSteps = 400_000;
 
+    /// <summary>After so long without faults nothing is waited for any more but next hops and operators.</summary>
+    private const long CalmTime = 15 * 60_000;
+
     private readonly Simulator _simulator;
     private readonly Oracle _oracle;
     private readonly ClusterLog _log;
     private readonly ModelNextHops _hops;
     private readonly PlantedFault _fault;
+    private readonly ModelOperator _operator;
     private readonly string[] _names;
     private readonly long _start;
     private int _unserved;
@@ -30,6 +35,7 @@ internal sealed class ClusterWorld
         _names = [.. Enumerable.Range(1, seed % 4 == 0 ? 5 : 3).Select(i => $"n{i}")];
         _log = new ClusterLog(_simulator, _oracle, _names.Length);
         _hops = new ModelNextHops(_simulator, _oracle);
+        _operator = new ModelOperator(_simulator, _oracle, _log);
         _fault = fault;
         _start = _simulator.Now;
         foreach (var name in _names)
@@ -68,6 +74,7 @@ internal sealed class ClusterWorld
         }
 
         KeepCopies();
+        _operator.Begin();
         try
         {
             if (!_simulator.Run(IsOver, _start + 48 * Hour, MaxSteps))
@@ -167,7 +174,7 @@ internal sealed class ClusterWorld
             return;
         }
 
-        switch (_simulator.Random.Next(8))
+        switch (_simulator.Random.Next(9))
         {
             case 0 or 1:
                 Crash(name, _simulator.Between(100, 90_000));
@@ -192,6 +199,9 @@ internal sealed class ClusterWorld
                 break;
             case 7:
                 Drain(server);
+                break;
+            case 8:
+                SlowDown(_oracle.Disks[name]);
                 break;
         }
     }
@@ -227,6 +237,12 @@ internal sealed class ClusterWorld
         });
     }
 
+    private void SlowDown(ModelDisk disk)
+    {
+        disk.IsSlow = true;
+        _simulator.After(_simulator.Between(1000, 300_000), () => disk.IsSlow = false);
+    }
+
     /// <summary>Brings messages back to as many copies as they need.</summary>
     private void KeepCopies()
     {
@@ -249,6 +265,8 @@ internal sealed class ClusterWorld
         _isFaulty = false;
         _log.IsFaulty = false;
         _hops.IsFaulty = false;
+        _simulator.After(CalmTime, _oracle.CheckCalm);
+        _simulator.After(2 * CalmTime, _operator.LetGo);
         foreach (var name in _names)
         {
             if (_log.Servers.ContainsKey(name))

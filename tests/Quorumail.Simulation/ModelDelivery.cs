@@ -30,7 +30,14 @@ internal sealed class ModelDelivery
 
     public void Observe(QueueChange change)
     {
-        if (change.Message is { } message)
+        if (change.SuspensionsChanged)
+        {
+            if (_server.Fault != PlantedFault.MissesResumes || _server.State.Suspensions.Any())
+            {
+                _scheduler.Suspend(_server.State.Suspensions);
+            }
+        }
+        else if (change.Message is { } message)
         {
             _scheduler.Observe(message);
         }
@@ -50,6 +57,11 @@ internal sealed class ModelDelivery
 
         while (_scheduler.TryTakeGivenUp(Simulator.Now) is { } lost)
         {
+            if (_server.Fault == PlantedFault.NeverGivesUp)
+            {
+                continue;
+            }
+
             _server.Propose(lost, _ =>
             {
                 _scheduler.GivenUp(lost.Id, Simulator.Now);

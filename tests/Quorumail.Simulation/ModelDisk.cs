@@ -29,6 +29,12 @@ internal sealed class ModelDisk(Oracle oracle)
     /// <summary>The records came from another node, and bodies that they tell of may be missing.</summary>
     public bool IsUnchecked { get; set; }
 
+    /// <summary>A flush takes seconds.</summary>
+    public bool IsSlow { get; set; }
+
+    /// <summary>How long the next flush takes, in milliseconds.</summary>
+    public long SyncTime(Simulator simulator) => IsSlow ? simulator.Between(300, 8000) : simulator.Between(1, 20);
+
     public void Write(QueueId id, ModelBody body) => _unsynced[id] = body;
 
     /// <summary>Takes what came in the log; it is written with the records that the log makes.</summary>

@@ -14,6 +14,9 @@ internal sealed class Oracle(Simulator simulator)
     private readonly HashSet<(QueueId, SuspectReason)> _listed = [];
     private readonly HashSet<(QueueId, string Recipient, int Attempt)> _open = [];
     private readonly HashSet<QueueId> _released = [];
+    private readonly HashSet<QueueId> _held = [];
+    private readonly HashSet<QueueId> _removed = [];
+    private readonly Dictionary<(SuspensionScope Scope, string Name), long> _suspended = [];
     private readonly HashSet<QueueId> _excused = [];
     private readonly Dictionary<(QueueId, int Recipient), int> _deliveries = [];
     private readonly Dictionary<(QueueId Original, int Recipient), int> _failureNotices = [];
@@ -44,7 +47,13 @@ internal sealed class Oracle(Simulator simulator)
     public ApplyStatus Committed(QueueCommand command, long stamp, string? from = null)
     {
         _changes.Clear();
-        var owner = command is AttemptStartedCommand begun && _state.TryGet(begun.Id, out var message) ? message.Owner : null;
+        if (command is AdministerCommand operation)
+        {
+            RememberOperation(operation);
+        }
+
+        QueuedMessage? message = null;
+        var owner = command is AttemptStartedCommand begun && _state.TryGet(begun.Id, out message) ? message.Owner : null;
         var status = _state.Apply(command, stamp, _changes);
         _count++;
         foreach (var (id, _) in _changes.CarriedBodies)
@@ -76,6 +85,11 @@ internal sealed class Oracle(Simulator simulator)
 
         if (status == ApplyStatus.Accepted)
         {
+            if (command is AttemptStartedCommand start)
+            {
+                CheckMayStart(start, message!, stamp);
+            }
+
             Remember(command);
         }
 
@@ -114,6 +128,17 @@ internal sealed class Oracle(Simulator simulator)
                 _failureNotices[about] = _failureNotices.GetValueOrDefault(about) + 1;
                 Check(_failureNotices[about] == 1, $"one notice tells of the failure of {about}");
             }
+        }
+    }
+
+    /// <summary>There have been no faults for a while: nothing waits for what will not come.</summary>
+    public void CheckCalm()
+    {
+        foreach (var message in _state.Messages)
+        {
+            Check(
+                message.Recipients.All(r => r.State != RecipientState.OwnerLost || r.NextAttemptAt > simulator.Now - 60_000),
+                $"a lost attempt of {message.Id} is given up when its time has come");
         }
     }
 
@@ -161,8 +186,8 @@ internal sealed class Oracle(Simulator simulator)
         {
             var isDelivered = _deliveries.ContainsKey((id, recipient));
             Check(
-                submission.Answer != SubmissionAnswer.Taken || _fates.ContainsKey((id, recipient)),
-                $"{id}/{recipient} was acknowledged, so it is delivered or bounced");
+                submission.Answer != SubmissionAnswer.Taken || _fates.ContainsKey((id, recipient)) || _removed.Contains(id),
+                $"{id}/{recipient} was acknowledged, so it is delivered, bounced or deleted");
             Check(
                 submission.Answer != SubmissionAnswer.TryLater || !isDelivered || _excused.Contains(id) || _listed.Contains((id, SuspectReason.Answered451)),
                 $"{id}/{recipient} was refused and delivered all the same, so it is listed");
@@ -178,6 +203,12 @@ internal sealed class Oracle(Simulator simulator)
         {
             case EnqueueCommand enqueue:
                 RememberRecipients(enqueue);
+                break;
+            case SuspendCommand suspend:
+                _suspended[(suspend.Scope, suspend.Name)] = suspend.ExpiresAt == 0 ? long.MaxValue : suspend.ExpiresAt;
+                break;
+            case ResumeCommand resume:
+                _suspended.Remove((resume.Scope, resume.Name));
                 break;
             case AttemptStartedCommand started:
                 foreach (var recipient in started.Recipients)
@@ -205,6 +236,40 @@ internal sealed class Oracle(Simulator simulator)
                 break;
         }
     }
+
+    private void RememberOperation(AdministerCommand operation)
+    {
+        foreach (var id in operation.Selection.Ids!.Where(id => _state.TryGet(id, out _)))
+        {
+            switch (operation.Action)
+            {
+                case QueueAction.Hold:
+                    _held.Add(id);
+                    break;
+                case QueueAction.Release:
+                    _held.Remove(id);
+                    break;
+                case QueueAction.Delete:
+                    _removed.Add(id);
+                    break;
+            }
+        }
+    }
+
+    private void CheckMayStart(AttemptStartedCommand start, QueuedMessage message, long stamp)
+    {
+        Check(!_held.Contains(start.Id), $"{start.Id} is held, so no attempt begins");
+        Check(!_removed.Contains(start.Id), $"{start.Id} is deleted, so no attempt begins");
+        Check(!IsSuspended(SuspensionScope.Sender, message.ReversePath, stamp), $"the sender of {start.Id} is suspended, so no attempt begins");
+        foreach (var recipient in start.Recipients)
+        {
+            var domain = Core.Delivery.RouteTable.DomainOf(message.Recipients[recipient].Envelope.Address).ToString();
+            Check(!IsSuspended(SuspensionScope.Destination, domain, stamp), $"{domain} is suspended, so no attempt begins");
+        }
+    }
+
+    private bool IsSuspended(SuspensionScope scope, string name, long stamp) =>
+        _suspended.TryGetValue((scope, name), out var until) && stamp < until;
 
     private void RememberRecipients(EnqueueCommand enqueue)
     {

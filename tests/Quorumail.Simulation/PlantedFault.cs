@@ -40,4 +40,13 @@ public enum PlantedFault
 
     /// <summary>Of several nodes: does not look at messages that come to it from a lost one.</summary>
     MissesMoves,
+
+    /// <summary>Of several nodes: does not look again when an operator has resumed a destination or a sender.</summary>
+    MissesResumes,
+
+    /// <summary>Of several nodes: never says that a lost owner's result is waited for no more.</summary>
+    NeverGivesUp,
+
+    /// <summary>Of several nodes: names copies whose disks are slow before they are durable.</summary>
+    WaitsForNoSlowDisk,
 }
