@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Delivery;
 using Quorumail.Core.Delivery.Client;
 using Quorumail.Core.Mail;
@@ -100,6 +101,31 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
         var results = await Send(connection!);
         Assert.Equal(RecipientVerdict.Unanswered, results[0].Verdict);
         Assert.Contains("timed out", results[0].Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false, 4)]
+    [InlineData(true, 9)]
+    public async Task A_time_out_runs_for_each_reply_however_many_a_stage_has(bool isLmtp, int minutes)
+    {
+        // The next hop takes nearly as long as it may for each reply: 4 of 5 minutes for RCPT, 9 of 10 after the dot.
+        var time = new FakeTimeProvider();
+        var rcpt = string.Concat(Enumerable.Repeat("250 ok\r\n|", 100));
+        await using var stream = new SlowStream(
+            time, ("220 mx|250-mx\r\n250 PIPELINING|250 ok|" + rcpt + "354 go|" + (isLmtp ? rcpt : "250 ok")).Split('|', StringSplitOptions.RemoveEmptyEntries));
+        var session = new SmtpClientSession(new SmtpClientOptions { HelloName = "us.example", IsLmtp = isLmtp }, SmtpClientLimits.Default);
+        await using var connection = new SmtpConnection(
+            stream, null, new DeliveryTarget("mx", new IPEndPoint(IPAddress.Loopback, 25)), session, SmtpClientLimits.Default, time, Token);
+        await connection.OpenAsync(new());
+        stream.Delay = stage => stage switch
+        {
+            ClientStage.Recipient => TimeSpan.FromMinutes(4),
+            ClientStage.FinalDot => TimeSpan.FromMinutes(minutes),
+            _ => TimeSpan.Zero,
+        };
+        stream.Stage = () => session.Stage;
+        var results = await Send(connection, to: [.. Enumerable.Range(0, 100).Select(i => $"b{i}@x.example")]);
+        Assert.All(results, result => Assert.Equal(RecipientVerdict.Delivered, result.Verdict));
     }
 
     [Fact]
@@ -255,6 +281,7 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
         Assert.Null(pool.TryTake(hop with { Domain = "other" }));
         var again = pool.TryTake(hop);
         Assert.Same(connection, again);
+        Assert.Equal((0, 0), (pool.IdleCount, pool.NextHopCount));
 
         _peer.AfterDot = _ => "250 ok\r\n421 4.4.2 bye\r\n" + ScriptedPeer.HangUp;
         await Send(again!);
@@ -272,6 +299,45 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
         SpinWait.SpinUntil(() => !connection!.IsReusable, TimeSpan.FromSeconds(10));
         pool.Return(Hop(), connection!);
         Assert.Null(pool.TryTake(Hop()));
+    }
+
+    /// <summary>A next hop that lets time pass before each of its replies, one a read.</summary>
+    private sealed class SlowStream(FakeTimeProvider time, string[] replies) : Stream
+    {
+        private int _next;
+
+        public Func<ClientStage> Stage { get; set; } = static () => ClientStage.Greeting;
+
+        public Func<ClientStage, TimeSpan> Delay { get; set; } = static _ => TimeSpan.Zero;
+
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => true;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            time.Advance(Delay(Stage()));
+            cancellationToken.ThrowIfCancellationRequested();
+            return ValueTask.FromResult(_next < replies.Length ? Encoding.ASCII.GetBytes(replies[_next++].TrimEnd() + "\r\n", buffer.Span) : 0);
+        }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => ValueTask.CompletedTask;
+
+        public override void Flush() => throw new NotSupportedException();
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
     }
 
     private sealed class UnknownEndPoint(int port) : IPEndPoint(IPAddress.Loopback, port)

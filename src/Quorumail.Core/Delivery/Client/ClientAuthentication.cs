@@ -10,6 +10,7 @@ internal sealed class ClientAuthentication
     private readonly bool _isLogin;
     private int _round;
     private bool _serverProven;
+    private bool _isCancelled;
 
     private ClientAuthentication(ClientCredentials credentials, string command, ScramExchange? scram, bool isLogin)
     {
@@ -51,8 +52,30 @@ internal sealed class ClientAuthentication
             : null;
     }
 
-    /// <summary>The answer to a 334 challenge, or "*" to cancel.</summary>
-    public string Answer(SmtpReply challenge)
+    /// <summary>The answer to a 334 challenge, or "*" to cancel; null if that was said before, so that no exchange goes on for ever.</summary>
+    public string? Answer(SmtpReply challenge)
+    {
+        if (_isCancelled)
+        {
+            return null;
+        }
+
+        var answer = NextAnswer(challenge);
+        _isCancelled = string.Equals(answer, "*", StringComparison.Ordinal);
+        return answer;
+    }
+
+    /// <summary>RFC 4954 lets a server put SCRAM's last message into the 235 reply itself.</summary>
+    public void ReadSuccess(SmtpReply reply)
+    {
+        if (_scram is not null && !_serverProven)
+        {
+            var words = reply.Lines[0].Split(' ');
+            _serverProven = TryDecode(words[^1], out var text) && _scram.Verify(text);
+        }
+    }
+
+    private string NextAnswer(SmtpReply challenge)
     {
         _round++;
         if (_isLogin)
@@ -79,16 +102,6 @@ internal sealed class ClientAuthentication
                 return _serverProven ? string.Empty : "*";
             default:
                 return "*";
-        }
-    }
-
-    /// <summary>RFC 4954 lets a server put SCRAM's last message into the 235 reply itself.</summary>
-    public void ReadSuccess(SmtpReply reply)
-    {
-        if (_scram is not null && !_serverProven)
-        {
-            var words = reply.Lines[0].Split(' ');
-            _serverProven = TryDecode(words[^1], out var text) && _scram.Verify(text);
         }
     }
 

@@ -40,6 +40,9 @@ public sealed class SmtpClientSession
     /// <summary>What is under way; gives the time-out.</summary>
     public ClientStage Stage { get; private set; }
 
+    /// <summary>Complete replies taken so far: each begins the time-out of what is waited for next.</summary>
+    public int Replies { get; private set; }
+
     /// <summary>Bytes to send. The caller sends them and calls <see cref="ArrayBufferWriter{T}.ResetWrittenCount"/>.</summary>
     public ArrayBufferWriter<byte> Output { get; } = new(1024);
 
@@ -226,6 +229,7 @@ public sealed class SmtpClientSession
 
     private void OnReply(SmtpReply reply)
     {
+        Replies++;
         switch (Stage)
         {
             case ClientStage.Greeting:
@@ -356,7 +360,15 @@ public sealed class SmtpClientSession
     {
         if (reply.Code == 334)
         {
-            Say(ClientStage.Authentication, _authentication!.Answer(reply));
+            if (_authentication!.Answer(reply) is { } answer)
+            {
+                Say(ClientStage.Authentication, answer);
+            }
+            else
+            {
+                Fail("4.7.8", "AUTH failed: the next hop asks on after the exchange was cancelled", isPermanent: false);
+            }
+
             return;
         }
 

@@ -39,6 +39,18 @@ internal sealed class ConnectionPool : IAsyncDisposable
         }
     }
 
+    /// <summary>Next hops for which something is kept.</summary>
+    internal int NextHopCount
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _idle.Count;
+            }
+        }
+    }
+
     /// <summary>Takes an idle connection, the latest used first, or returns null.</summary>
     public SmtpConnection? TryTake(NextHop nextHop)
     {
@@ -53,6 +65,10 @@ internal sealed class ConnectionPool : IAsyncDisposable
                 }
 
                 _count--;
+                if (stack.Count == 0)
+                {
+                    _idle.Remove(nextHop);
+                }
             }
 
             if (connection.IsReusable)

@@ -257,14 +257,14 @@ internal sealed class SmtpConnection : IAsyncDisposable
             return;
         }
 
-        var stage = ClientStage.Connect;
+        var replies = -1;
         while (Session.Step == ClientStep.Receive)
         {
-            if (Session.Stage != stage)
+            if (Session.Replies != replies)
             {
-                // A time-out runs for a stage, not for a byte: a peer that drips doesn't hold us for ever.
-                stage = Session.Stage;
-                _deadline.CancelAfter(_limits.TimeoutOf(stage));
+                // A time-out runs for a reply (RFC 5321 4.5.3.2), not for a byte: a peer that drips doesn't hold us for ever.
+                replies = Session.Replies;
+                _deadline.CancelAfter(_limits.TimeoutOf(Session.Stage));
             }
 
             if (!await ReadAsync() || !await WriteAsync())

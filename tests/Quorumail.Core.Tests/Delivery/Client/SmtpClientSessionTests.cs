@@ -365,6 +365,23 @@ public sealed class SmtpClientSessionTests
         Assert.False(session.Failure!.IsPermanent);
     }
 
+    [Theory]
+    [InlineData("PLAIN")]
+    [InlineData("LOGIN")]
+    [InlineData("SCRAM-SHA-256")]
+    public void A_next_hop_that_asks_on_and_on_is_given_up(string mechanism)
+    {
+        var options = Plain with { Credentials = new("user", "secret"), StartsSecure = true, ScramNonce = "rOprNGfwEbeRWgbNEkqO" };
+        var challenges = 20;
+        var session = New(options);
+        var driver = new SessionDriver(session, line => line.StartsWith("EHLO", StringComparison.Ordinal) ? $"250-mx\r\n250 AUTH {mechanism}\r\n"
+            : challenges-- > 0 ? "334 VXNlcm5hbWU6\r\n" : null);
+        driver.Greet();
+        driver.Run();
+        Assert.Equal((ClientStep.Close, "4.7.8", false), (session.Step, session.Failure!.EnhancedCode, session.Failure.IsPermanent));
+        Assert.Equal("*", driver.Said[^1]);
+    }
+
     [Fact]
     public void A_wrong_password_defers_and_does_not_bounce()
     {
