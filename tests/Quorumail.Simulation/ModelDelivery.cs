@@ -86,7 +86,7 @@ internal sealed class ModelDelivery
     private void Run(DeliveryJob job, bool connected)
     {
         var attempt = new DeliveryAttempt(job);
-        if (job.Deadline is not null)
+        if (job.Deadlines is not null)
         {
             Conclude(attempt);
         }
@@ -232,7 +232,7 @@ internal sealed class ModelDelivery
             }
 
             _scheduler.Completed(attempt.Job, step == AttemptStep.Recorded, Simulator.Now);
-            if (attempt.Job.Deadline is null && Simulator.Chance(50)
+            if (attempt.Job.Deadlines is null && Simulator.Chance(50)
                 && _scheduler.TryTakeNext(attempt.Job, Simulator.Now) is { } next)
             {
                 Run(next, connected: true);

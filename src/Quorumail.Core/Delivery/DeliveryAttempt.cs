@@ -36,13 +36,13 @@ public sealed class DeliveryAttempt
     {
         Job = job;
         _replies = new DeliveryReply?[job.Recipients.Count];
-        if (job.Deadline is { } deadline)
+        if (job.Deadlines is { } deadlines)
         {
             for (var i = 0; i < _replies.Length; i++)
             {
                 _replies[i] = job.Message.Recipients[job.Indexes[i]].LastResult is { Reply.Length: > 0 } last
                     ? new DeliveryReply(DeliveryVerdict.Temporary, last.Reply, last.EnhancedCode, last.NextHop)
-                    : deadline with { Verdict = DeliveryVerdict.Temporary };
+                    : deadlines[i] with { Verdict = DeliveryVerdict.Temporary };
             }
         }
     }
@@ -51,7 +51,7 @@ public sealed class DeliveryAttempt
     public DeliveryJob Job { get; }
 
     /// <summary>Whether the dot needs an accepted start.</summary>
-    public bool NeedsStart => !Job.Destination.Route.IsIdempotent && Job.Deadline is null;
+    public bool NeedsStart => !Job.Destination.Route.IsIdempotent && Job.Deadlines is null;
 
     /// <summary>Whether the dot may be sent now.</summary>
     public bool MaySendDot { get; private set; }
@@ -135,8 +135,7 @@ public sealed class DeliveryAttempt
                 : new DeliveryReply(DeliveryVerdict.Temporary, "the attempt was not completed", "4.3.0", ""));
         }
 
-        var results = _conclusion?.Results ?? Array.ConvertAll(Job.Indexes, index => policy.Judge(
-            Job.Message, index, Job.Attempt, _replies[Array.BinarySearch(Job.Indexes, index)]!, Job.Deadline is null, now, random));
+        var results = _conclusion?.Results ?? Judge(policy, now, random);
         if (_onlyOpen is { } open)
         {
             results = Array.FindAll(results as RecipientResult[] ?? [.. results], r => Array.BinarySearch(open, r.Recipient) >= 0);
@@ -197,6 +196,14 @@ public sealed class DeliveryAttempt
 
         _onlyOpen = open;
         return true;
+    }
+
+    private RecipientResult[] Judge(RetryPolicy policy, long now, double random)
+    {
+        var othersWait = now >= policy.ExpiresAt(Job.Message)
+            && Job.Message.Recipients.Where((recipient, i) => !recipient.IsFinal && !IsMine(i)).Any();
+        return Array.ConvertAll(Job.Indexes, index => policy.Judge(
+            Job.Message, index, Job.Attempt, _replies[Array.BinarySearch(Job.Indexes, index)]!, Job.Deadlines is null, now, random, othersWait));
     }
 
     private bool IsMine(int recipient) => Array.BinarySearch(Job.Indexes, recipient) >= 0;

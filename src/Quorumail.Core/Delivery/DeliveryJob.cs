@@ -2,23 +2,26 @@ using Quorumail.Core.Queue;
 
 namespace Quorumail.Core.Delivery;
 
-/// <summary>One transaction to make: a message and recipients of it that go to the same destination.</summary>
+/// <summary>
+/// One transaction to make: a message and recipients of it that go to the same destination. Or a deadline to report, of all recipients
+/// of a message for which it has come.
+/// </summary>
 public sealed class DeliveryJob
 {
-    internal DeliveryJob(QueuedMessage message, Destination destination, int[] recipients, int attempt, int turn, DeliveryReply? deadline)
+    internal DeliveryJob(QueuedMessage message, Destination destination, int[] recipients, int attempt, int turn, IReadOnlyList<DeliveryReply>? deadlines)
     {
         Message = message;
         Destination = destination;
         Indexes = recipients;
         Attempt = attempt;
         Turn = turn;
-        Deadline = deadline;
+        Deadlines = deadlines;
     }
 
     /// <summary>The message as it was when the job was taken.</summary>
     public QueuedMessage Message { get; }
 
-    /// <summary>Where to.</summary>
+    /// <summary>Where to; of a deadline, where the first of its recipients goes.</summary>
     public Destination Destination { get; }
 
     /// <summary>Indexes into the message's recipients, ascending; at least one.</summary>
@@ -28,10 +31,10 @@ public sealed class DeliveryJob
     public int Attempt { get; }
 
     /// <summary>
-    /// If not null, do not connect: the destination can't be tried now, and these recipients' delay notice or expiry is
-    /// due. End the attempt at once; this is the reply for recipients that have none of their own yet.
+    /// If not null, do not connect: these recipients can't be tried now, wherever they go, and their delay notice or expiry is
+    /// due. End the attempt at once; these are the replies, one for each recipient, for those that have none of their own yet.
     /// </summary>
-    public DeliveryReply? Deadline { get; }
+    public IReadOnlyList<DeliveryReply>? Deadlines { get; }
 
     internal int[] Indexes { get; }
 

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 
@@ -13,7 +12,8 @@ namespace Quorumail.Core.Delivery;
 /// The loop of a worker: take jobs by <see cref="TryTakeJob"/> until it gives none, then wait for an observation, a completed
 /// job or <see cref="NextWakeAt"/>; then propose what <see cref="TryTakeGivenUp"/> gives. Each job ends in exactly one <see cref="Completed"/>; whoever holds an open connection
 /// then asks <see cref="TryTakeNext"/> for another job of the same destination. Destinations take turns; one that could not
-/// be reached is left alone as a whole for a while and then probed by a single job. Times are milliseconds of cluster time.
+/// be reached is left alone as a whole for a while and then probed by a single job; sooner for a message whose own time comes meanwhile. Times are
+/// milliseconds of cluster time.
 /// </remarks>
 public sealed partial class DeliveryScheduler
 {
@@ -25,12 +25,11 @@ public sealed partial class DeliveryScheduler
     private readonly Dictionary<(Route Route, string Domain), SchedulerLane> _lanes = new(LaneKeyComparer.Instance);
     private readonly WakeHeap _heap = new();
     private readonly PriorityQueue<SchedulerLane, long> _blocked = new();
-    private readonly Queue<SchedulerLane> _rotation = new();
+    private readonly LaneRotation _rotation;
     private readonly EntryList _deadlines = new();
     private readonly List<SchedulerEntry> _touched = [];
     private SuspensionList _suspensions = new(new QueueLimits());
     private long _now;
-    private int _active;
     private bool _deadlineTurn;
 
     /// <param name="routes">Where domains go.</param>
@@ -42,11 +41,12 @@ public sealed partial class DeliveryScheduler
         _routes = routes;
         _retry = retry;
         _limits = limits;
+        _rotation = new LaneRotation(limits);
         _owner = owner;
     }
 
     /// <summary>Jobs taken and not completed.</summary>
-    public int ActiveJobs => _active;
+    public int ActiveJobs => _rotation.Jobs;
 
     /// <summary>Messages known.</summary>
     public int MessageCount => _messages.Count;
@@ -96,6 +96,7 @@ public sealed partial class DeliveryScheduler
             if (before is null || before.IsHeld != message.IsHeld || !ReferenceEquals(before.Recipients[i], message.Recipients[i]))
             {
                 Place(known, i, 0);
+                EndRestIfRequeued(before?.Recipients[i], message.Recipients[i]);
             }
         }
 
@@ -141,11 +142,6 @@ public sealed partial class DeliveryScheduler
     {
         now = NotBack(now);
         Advance(now);
-        if (_active >= _limits.Concurrency)
-        {
-            return null;
-        }
-
         // What has only to be reported and what is to be tried take turns.
         _deadlineTurn = !_deadlineTurn;
         return _deadlineTurn
@@ -161,16 +157,9 @@ public sealed partial class DeliveryScheduler
     {
         now = NotBack(now);
         Advance(now);
-        if (_active >= _limits.Concurrency
-            || !_lanes.TryGetValue((previous.Destination.Route, previous.Destination.Domain), out var lane)
-            || !ReferenceEquals(lane.Destination, previous.Destination)
-            || !CanGive(lane, now))
-        {
-            return null;
-        }
-
-        var othersWait = _active == _limits.Concurrency - 1 && _rotation.Any(other => !ReferenceEquals(other, lane));
-        return othersWait && previous.Turn + 1 >= _limits.JobsPerTurn ? null : Take(lane.Ready.First!, now, previous.Turn + 1);
+        return LaneOf(previous.Destination) is { } lane && _rotation.MayGoOn(lane, previous.Turn + 1 >= _limits.JobsPerTurn, now)
+            ? Take(lane.Ready.First!, now, previous.Turn + 1)
+            : null;
     }
 
     /// <summary>Ends a job.</summary>
@@ -183,16 +172,15 @@ public sealed partial class DeliveryScheduler
     public void Completed(DeliveryJob job, bool recorded, long now)
     {
         now = NotBack(now);
-        _active--;
-        if (_lanes.TryGetValue((job.Destination.Route, job.Destination.Domain), out var lane)
-            && ReferenceEquals(lane.Destination, job.Destination))
+        var lane = LaneOf(job.Destination);
+        if (job.Deadlines is not null)
         {
-            if (job.Deadline is null)
-            {
-                lane.Active--;
-            }
-
-            Rotate(lane, now);
+            _rotation.CountDeadline(-1);
+        }
+        else
+        {
+            _rotation.Count(lane!, -1);
+            _rotation.Add(lane!, now);
         }
 
         if (_messages.TryGetValue(job.Message.Id, out var known)
@@ -225,10 +213,10 @@ public sealed partial class DeliveryScheduler
         now = NotBack(now);
         if (LaneOf(destination) is { Failures: > 0 } lane)
         {
-            lane.Failures = 0;
+            _rotation.SetFailures(lane, 0);
             lane.BlockedUntil = 0;
             lane.LastFailure = null;
-            Rotate(lane, now);
+            _rotation.Add(lane, now);
         }
     }
 
@@ -245,11 +233,11 @@ public sealed partial class DeliveryScheduler
         now = NotBack(now);
         if (LaneOf(destination) is { } lane && lane.BlockedUntil <= now)
         {
-            lane.Failures++;
+            _rotation.SetFailures(lane, lane.Failures + 1);
             lane.LastFailure = reply;
+            lane.FailedAt = now;
             lane.BlockedUntil = now + _retry.DestinationWait(lane.Failures, random);
-            lane.Rests++;
-            _blocked.Enqueue(lane, lane.BlockedUntil);
+            Rest(lane, lane.BlockedUntil);
         }
     }
 
@@ -264,11 +252,10 @@ public sealed partial class DeliveryScheduler
         if (LaneOf(destination) is { } lane)
         {
             lane.Allowed = lane.Active - 1;
-            if (until > lane.HeldUntil)
+            if (until > lane.HeldUntil || lane.HeldUntil <= _now)
             {
-                lane.HeldUntil = until;
-                lane.Rests++;
-                _blocked.Enqueue(lane, until);
+                lane.HeldUntil = Math.Max(until, _now + 1);
+                Rest(lane, lane.HeldUntil);
             }
         }
     }
@@ -281,13 +268,52 @@ public sealed partial class DeliveryScheduler
         if (LaneOf(destination) is { } lane && lane.Allowed < _limits.DestinationConcurrency)
         {
             lane.Allowed = Math.Max(lane.Allowed, lane.Active) + 1;
-            Rotate(lane, NotBack(now));
+            _rotation.Add(lane, NotBack(now));
         }
     }
 
     private SchedulerLane? LaneOf(Destination destination) =>
         _lanes.TryGetValue((destination.Route, destination.Domain), out var lane)
         && ReferenceEquals(lane.Destination, destination) ? lane : null;
+
+    private void Rest(SchedulerLane lane, long until)
+    {
+        lane.Rests++;
+        _blocked.Enqueue(lane, until);
+    }
+
+    /// <summary>An operator wants a recipient tried now, and believes that it can be: its destination's rest is over. It is still probed by one job.</summary>
+    private void EndRestIfRequeued(QueuedRecipient? before, QueuedRecipient recipient)
+    {
+        if (before?.State == RecipientState.Queued && recipient.State == RecipientState.Queued
+            && recipient.Attempts == before.Attempts && recipient.NextAttemptAt < before.NextAttemptAt
+            && FindLane(recipient.Envelope.Address, create: false) is { } lane)
+        {
+            lane.BlockedUntil = 0;
+            _rotation.Add(lane, _now);
+        }
+    }
+
+    /// <summary>
+    /// Shortens its destination's rest for a message whose own time has come, if that is its first or none waits before it: the rest since the latest failure
+    /// is then as long as if it had failed as often as the message. So a lone message keeps its schedule, and one that comes is soon tried.
+    /// </summary>
+    private void ShortenRest(SchedulerEntry entry, long now)
+    {
+        var lane = entry.Lane;
+        var attempts = entry.Waiting.Min(index => entry.Message.Latest.Recipients[index].Attempts);
+        if (lane.BlockedUntil <= now || (attempts > 0 && !ReferenceEquals(lane.Ready.First, entry)))
+        {
+            return;
+        }
+
+        var until = Math.Max(now, lane.FailedAt + _retry.DestinationWait(Math.Max(1, attempts), 0.5));
+        if (until < lane.BlockedUntil)
+        {
+            lane.BlockedUntil = until;
+            Rest(lane, until);
+        }
+    }
 
     /// <summary>Puts one recipient where its state asks for; its entry is to be rescheduled afterwards.</summary>
     private void Place(SchedulerMessage known, int index, long notBefore)
@@ -415,7 +441,7 @@ public sealed partial class DeliveryScheduler
             _blocked.Dequeue();
             lane.Rests--;
             lane.Allowed += lane.Allowed < _limits.DestinationConcurrency && unblockAt == lane.HeldUntil ? 1 : 0;
-            Rotate(lane, now);
+            _rotation.Add(lane, now);
             ForgetIfIdle(lane);
         }
 
@@ -426,7 +452,8 @@ public sealed partial class DeliveryScheduler
                 entry.Place = EntryPlace.Ready;
                 entry.Lane.Ready.Append(entry);
                 _heap.Set(entry, Math.Max(entry.DeadlineAt, now + _limits.DeadlineGrace));
-                Rotate(entry.Lane, now);
+                ShortenRest(entry, now);
+                _rotation.Add(entry.Lane, now);
             }
             else
             {
@@ -438,80 +465,87 @@ public sealed partial class DeliveryScheduler
         }
     }
 
-    private void Rotate(SchedulerLane lane, long now)
-    {
-        if (!lane.InRotation && CanGive(lane, now))
-        {
-            lane.InRotation = true;
-            _rotation.Enqueue(lane);
-        }
-    }
-
-    private bool CanGive(SchedulerLane lane, long now) =>
-        lane.Ready.First is not null && lane.BlockedUntil <= now
-        && lane.Active < Math.Min(lane.Allowed, lane.Failures > 0 ? 1 : _limits.DestinationConcurrency);
-
-    private DeliveryJob? TakeFromRotation(long now)
-    {
-        while (_rotation.TryDequeue(out var lane))
-        {
-            lane.InRotation = false;
-            if (CanGive(lane, now))
-            {
-                return Take(lane.Ready.First!, now, 0);
-            }
-        }
-
-        return null;
-    }
+    private DeliveryJob? TakeFromRotation(long now) => _rotation.TryTake(now) is { } lane ? Take(lane.Ready.First!, now, 0) : null;
 
     private DeliveryJob? TakeDeadline(long now) =>
-        _deadlines.First is { } entry ? Take(entry, now, 0) : null;
+        _rotation.HasLocalPlace && _deadlines.First is { } entry ? TakeDeadline(entry, now) : null;
 
     private DeliveryJob Take(SchedulerEntry entry, long now, int turn)
     {
         var lane = entry.Lane;
         var message = entry.Message.Latest;
-        var deadline = entry.Place == EntryPlace.Deadline ? DeadlineReply(lane) : null;
         var taken = new List<int>(Math.Min(entry.Waiting.Length, _limits.RecipientsPerJob));
         var left = new List<int>();
-        var attempt = 0;
         foreach (var index in entry.Waiting)
         {
-            var recipient = message.Recipients[index];
-            var time = deadline is null ? recipient.NextAttemptAt : DeadlineOf(message, recipient);
-            if (time <= now && taken.Count < _limits.RecipientsPerJob)
-            {
-                taken.Add(index);
-                attempt = Math.Max(attempt, recipient.Attempts);
-            }
-            else
-            {
-                left.Add(index);
-            }
+            (message.Recipients[index].NextAttemptAt <= now && taken.Count < _limits.RecipientsPerJob ? taken : left).Add(index);
         }
 
-        Invariant.Check(taken.Count > 0, "an entry that is ready holds a recipient that is due");
-        int[] recipients = left.Count == 0 ? entry.Waiting : [.. taken];
-        var job = new DeliveryJob(message, lane.Destination, recipients, attempt + 1, turn, deadline);
-        (entry.Message.Holds ??= new List<JobHold>(1)).Add(new JobHold(job));
-        _active++;
-        if (deadline is null)
-        {
-            lane.Active++;
-        }
-
+        var job = Begin(entry, left.Count == 0 ? entry.Waiting : [.. taken], turn, null);
+        _rotation.Count(lane, +1);
         entry.Keep([.. left]);
         Reschedule(entry);
         Advance(now);
-        Rotate(lane, now);
+        _rotation.Add(lane, now);
         return job;
     }
 
-    /// <summary>Nothing is said of a recipient while the result of a lost owner's attempt is waited for.</summary>
+    /// <summary>One job for all recipients of a message whose deadline has come, wherever they go, but those that are about to be tried.</summary>
+    private DeliveryJob TakeDeadline(SchedulerEntry first, long now)
+    {
+        var message = first.Message.Latest;
+        var taken = new SortedList<int, DeliveryReply>();
+        var entries = first.Message.Entries();
+        foreach (var entry in entries)
+        {
+            if (entry.Place == EntryPlace.Ready && entry.Lane.BlockedUntil <= now)
+            {
+                continue;
+            }
+
+            foreach (var index in entry.Waiting)
+            {
+                if (DeadlineOf(message, message.Recipients[index]) <= now && taken.Count < _limits.RecipientsPerDeadline)
+                {
+                    taken.Add(index, DeadlineReply(entry.Lane));
+                }
+            }
+        }
+
+        var job = Begin(first, [.. taken.Keys], 0, [.. taken.Values]);
+        _rotation.CountDeadline(+1);
+        foreach (var entry in entries)
+        {
+            int[] left = [.. entry.Waiting.Where(index => !taken.ContainsKey(index))];
+            if (left.Length < entry.Waiting.Length)
+            {
+                entry.Keep(left);
+                Reschedule(entry);
+            }
+        }
+
+        Advance(now);
+        return job;
+    }
+
+    private DeliveryJob Begin(SchedulerEntry entry, int[] recipients, int turn, IReadOnlyList<DeliveryReply>? deadlines)
+    {
+        Invariant.Check(recipients.Length > 0, "an entry that is ready holds a recipient that is due");
+        var message = entry.Message.Latest;
+        var attempt = recipients.Max(index => message.Recipients[index].Attempts) + 1;
+        var job = new DeliveryJob(message, entry.Lane.Destination, recipients, attempt, turn, deadlines);
+        (entry.Message.Holds ??= new List<JobHold>(1)).Add(new JobHold(job));
+        return job;
+    }
+
+    /// <summary>
+    /// Nothing is said of a recipient while the result of a lost owner's attempt is waited for; and what expires waits for the last attempts at the message's
+    /// other recipients, so that one notice tells of all.
+    /// </summary>
     private long DeadlineOf(QueuedMessage message, QueuedRecipient recipient)
     {
         var deadline = _retry.DeadlineOf(message, recipient);
+        deadline += deadline >= _retry.ExpiresAt(message) ? _limits.DeadlineGrace : 0;
         return recipient.State == RecipientState.OwnerLost ? Math.Max(deadline, recipient.NextAttemptAt) : deadline;
     }
 
@@ -547,16 +581,5 @@ public sealed partial class DeliveryScheduler
         {
             _lanes.Remove((lane.Destination.Route, lane.Destination.Domain));
         }
-    }
-
-    private sealed class LaneKeyComparer : IEqualityComparer<(Route Route, string Domain)>
-    {
-        public static LaneKeyComparer Instance { get; } = new();
-
-        public bool Equals((Route Route, string Domain) x, (Route Route, string Domain) y) =>
-            ReferenceEquals(x.Route, y.Route) && string.Equals(x.Domain, y.Domain, StringComparison.OrdinalIgnoreCase);
-
-        public int GetHashCode((Route Route, string Domain) key) =>
-            HashCode.Combine(RuntimeHelpers.GetHashCode(key.Route), key.Domain.GetHashCode(StringComparison.OrdinalIgnoreCase));
     }
 }

@@ -69,8 +69,9 @@ public sealed record RetryPolicy
     /// <param name="tried">False if nothing was tried because only a deadline had come: the next attempt stays where it was.</param>
     /// <param name="now">Now.</param>
     /// <param name="random">From 0 inclusive to 1 exclusive; the same for all recipients of an attempt, so that they stay together.</param>
+    /// <param name="othersWait">Other recipients of the message are not settled yet: if it has expired, the deadline reports all at once.</param>
     public RecipientResult Judge(
-        QueuedMessage message, int index, int attempt, DeliveryReply reply, bool tried, long now, double random)
+        QueuedMessage message, int index, int attempt, DeliveryReply reply, bool tried, long now, double random, bool othersWait = false)
     {
         var recipient = message.Recipients[index];
         var text = ReplyText.Clean(reply.Text);
@@ -87,8 +88,10 @@ public sealed record RetryPolicy
             return new RecipientResult(index, failure, text, code, nextHop);
         }
 
+        // A doubt is recorded as one before the message is given up, for it is listed by that.
         var expiresAt = ExpiresAt(message);
-        if (now >= expiresAt)
+        var isExpired = now >= expiresAt;
+        if (isExpired && !(tried && (othersWait || reply.Verdict is DeliveryVerdict.InDoubt)))
         {
             var expired = ReplyText.Clean($"delivery time expired; last: {text}");
             return new RecipientResult(index, failure, expired, "4.4.7", nextHop);
@@ -96,8 +99,8 @@ public sealed record RetryPolicy
 
         var outcome = reply.Verdict is DeliveryVerdict.InDoubt ? RecipientOutcome.InDoubt : RecipientOutcome.Deferred;
         var next = tried ? now + Wait(attempt, random) : Math.Max(recipient.NextAttemptAt, now);
-        var noticed = WantsDelayNotice(message, recipient) && now >= message.EnqueuedAt + DelayNoticeAfter;
-        return new RecipientResult(index, outcome, text, code, nextHop, Math.Min(next, expiresAt), noticed);
+        var noticed = !isExpired && WantsDelayNotice(message, recipient) && now >= message.EnqueuedAt + DelayNoticeAfter;
+        return new RecipientResult(index, outcome, text, code, nextHop, isExpired ? next : Math.Min(next, expiresAt), noticed);
     }
 
     private static bool WantsDelayNotice(QueuedMessage message, QueuedRecipient recipient) =>

@@ -5,6 +5,9 @@ internal sealed class SchedulerLane(Destination destination)
 {
     public Destination Destination { get; } = destination;
 
+    /// <summary>Whether it needs no next hop.</summary>
+    public bool IsLocal { get; } = destination.Route.Transport is RouteTransport.Maildir or RouteTransport.Discard;
+
     /// <summary>Entries of this lane, ready or not.</summary>
     public int Entries { get; set; }
 
@@ -13,6 +16,9 @@ internal sealed class SchedulerLane(Destination destination)
 
     /// <summary>How often in a row it could not be reached.</summary>
     public int Failures { get; set; }
+
+    /// <summary>When it could not be reached the last time.</summary>
+    public long FailedAt { get; set; }
 
     /// <summary>Not to be tried before this.</summary>
     public long BlockedUntil { get; set; }
@@ -29,8 +35,8 @@ internal sealed class SchedulerLane(Destination destination)
     /// <summary>Why it could not be reached.</summary>
     public DeliveryReply? LastFailure { get; set; }
 
-    /// <summary>Stands in the rotation of lanes that can give a job.</summary>
-    public bool InRotation { get; set; }
+    /// <summary>Where it waits for its turn to give a job; null: nowhere.</summary>
+    public Queue<SchedulerLane>? Rotation { get; set; }
 
     /// <summary>Entries that are due, first come first served.</summary>
     public EntryList Ready { get; } = new();

@@ -18,7 +18,7 @@ public enum EightBitDowngrade
 /// <summary><c>[delivery]</c>: sending mail on.</summary>
 public sealed record DeliveryOptions
 {
-    /// <summary>Deliveries under way at once. Default 100, as Postfix's process limit.</summary>
+    /// <summary>Deliveries to next hops under way at once; as many more into Maildirs. Default 100, as Postfix's process limit.</summary>
     [ConfigKey(Minimum = 1, Maximum = 10_000)]
     public int Concurrency { get; init; } = 100;
 

@@ -385,7 +385,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
 
     private async Task<(SmtpConnection? Connection, bool IsHeldBack)> TransportAsync(DeliveryAttempt attempt, AttemptStart start, SmtpConnection? connection)
     {
-        if (attempt.Job.Deadline is not null)
+        if (attempt.Job.Deadlines is not null)
         {
             return (connection, false);
         }

@@ -299,16 +299,224 @@ public sealed class DeliverySchedulerTests
         {
             scheduler.Unreachable(probe.Destination, Refused, now, 0.5);
             var jobs = TakeAll(scheduler, now);
-            if (jobs.Find(j => j.Deadline is not null) is { } deadline)
+            if (jobs.Find(j => j.Deadlines is not null) is { } deadline)
             {
                 Assert.Equal(Start + 4 * 3_600_000, now);
                 Assert.Equal(second.Id, deadline.Message.Id);
-                Assert.Equal("connection refused", deadline.Deadline!.Text);
+                Assert.Equal("connection refused", Assert.Single(deadline.Deadlines!).Text);
                 return;
             }
 
             Assert.Empty(jobs);
         }
+    }
+
+    [Fact]
+    public void A_deadline_is_reported_at_once_for_all_recipients_wherever_they_go()
+    {
+        var scheduler = Scheduler(new DeliveryLimits { Concurrency = 400 });
+        var message = QueuedMessages.To([.. Enumerable.Range(0, 300).Select(i => $"u@d{i}"), .. Enumerable.Range(0, 150).Select(i => $"u{i}@same")]);
+        message = message.Deferred(6, Start + 8 * 3_600_000);
+        scheduler.Observe(message);
+        Assert.Equal(Start + 4 * 3_600_000, scheduler.NextWakeAt);
+        var job = Assert.Single(TakeAll(scheduler, Start + 4 * 3_600_000));
+        Assert.Equal(Enumerable.Range(0, 450), job.Recipients);
+        Assert.Equal(450, job.Deadlines!.Count);
+        scheduler.Completed(job, recorded: true, Start + 4 * 3_600_000);
+        scheduler.Observe(message.Deferred(7, Start + 8 * 3_600_000).WithAll(r => r with { DelayNoticed = true }));
+        Assert.Null(scheduler.TryTakeJob(Start + 8 * 3_600_000 - 1));
+        Assert.Equal(301, TakeAll(scheduler, Start + 8 * 3_600_000, 301).Select(j => j.Destination.Domain).Distinct(StringComparer.Ordinal).Count());
+    }
+
+    [Fact]
+    public void A_deadline_leaves_out_who_is_about_to_be_tried()
+    {
+        var scheduler = Scheduler(new DeliveryLimits { Concurrency = 1 });
+        scheduler.Observe(QueuedMessages.New(1, "a@busy"));
+        Assert.Equal("busy", scheduler.TryTakeJob(Start)!.Destination.Domain);
+        var four = Start + 4 * 3_600_000;
+        scheduler.Observe(QueuedMessages.New(2, "a@later", "a@now").With(0, r => r with { NextAttemptAt = four + 1000 }).With(1, r => r with { NextAttemptAt = four - 1 }));
+        Assert.Null(scheduler.TryTakeJob(four - 1));
+        var deadline = scheduler.TryTakeJob(four)!;
+        Assert.Equal([0], deadline.Recipients);
+        scheduler.Completed(deadline, recorded: true, four);
+        Assert.Equal([1], scheduler.TryTakeJob(four + 60_000)!.Recipients);
+    }
+
+    [Fact]
+    public void What_expires_is_reported_at_once_after_the_last_attempts()
+    {
+        var scheduler = Scheduler();
+        var end = Start + _retry.ExpireAfter;
+        var message = QueuedMessages.To([.. Enumerable.Range(0, 10).Select(i => $"u@d{i}")])
+            .Deferred(9, end).WithAll(r => r with { DelayNoticed = true });
+        scheduler.Observe(message);
+        var last = TakeAll(scheduler, end);
+        Assert.Equal(10, last.Count);
+        foreach (var job in last)
+        {
+            var attempt = new DeliveryAttempt(job);
+            attempt.ReplyRest(Refused);
+            scheduler.Unreachable(job.Destination, Refused, end, 0.5);
+            var conclusion = attempt.Conclude(_retry, end, 0.5);
+            Assert.Empty(conclusion.Notices);
+            message = message.With(job.Recipients[0], r => r with { Attempts = job.Attempt, NextAttemptAt = conclusion.Results[0].NextAttemptAt });
+            scheduler.Observe(message);
+            scheduler.Completed(job, recorded: true, end);
+        }
+
+        Assert.Null(scheduler.TryTakeJob(end + 59_999));
+        var report = new DeliveryAttempt(Assert.Single(TakeAll(scheduler, end + 60_000)));
+        Assert.Equal(10, Assert.Single(report.Conclude(_retry, end + 60_000, 0.5).Notices).Recipients.Count);
+    }
+
+    [Fact]
+    public void A_doubt_at_expiry_is_recorded_then_reported_and_never_sent_again()
+    {
+        var scheduler = Scheduler();
+        var end = Start + _retry.ExpireAfter;
+        var message = QueuedMessages.To("u@d").Deferred(9, end).WithAll(r => r with { DelayNoticed = true });
+        scheduler.Observe(message);
+        var attempt = new DeliveryAttempt(scheduler.TryTakeJob(end)!);
+        attempt.Start();
+        attempt.Started(ApplyStatus.Accepted);
+        attempt.SendDot();
+        var conclusion = attempt.Conclude(_retry, end, 0.5);
+        var doubt = Assert.Single(conclusion.Results);
+        Assert.Equal(RecipientOutcome.InDoubt, doubt.Outcome);
+        Assert.Empty(conclusion.Notices);
+        scheduler.Completed(attempt.Job, recorded: true, end);
+        scheduler.Observe(message.With(0, r => r with { Attempts = attempt.Job.Attempt, NextAttemptAt = doubt.NextAttemptAt, LastResult = doubt }));
+        var report = new DeliveryAttempt(Assert.Single(TakeAll(scheduler, end + 3_600_000)));
+        Assert.NotNull(report.Job.Deadlines);
+        var bounced = report.Conclude(_retry, end + 3_600_000, 0.5);
+        Assert.Equal(RecipientOutcome.Bounced, Assert.Single(bounced.Results).Outcome);
+        Assert.Contains("no reply after the final dot", bounced.Results[0].Reply, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_requeued_message_probes_its_destination_at_once_by_one_job()
+    {
+        var scheduler = Scheduler();
+        var now = Fail(scheduler, 6);
+        var later = now + 3_600_000;
+        var first = QueuedMessages.New(50, "u@dead").Deferred(5, later);
+        var second = QueuedMessages.New(51, "u@dead").Deferred(5, later);
+        scheduler.Observe(first);
+        scheduler.Observe(second);
+        Assert.Null(scheduler.TryTakeJob(now + 1000));
+        scheduler.Observe(first.Deferred(5, now + 1000));
+        scheduler.Observe(second.Deferred(5, now + 1000));
+        var probe = Assert.Single(TakeAll(scheduler, now + 1000));
+        scheduler.Unreachable(probe.Destination, Refused, now + 1000, 0.5);
+        scheduler.Completed(probe, recorded: true, now + 1000);
+        Assert.Null(scheduler.TryTakeJob(now + 2000));
+    }
+
+    [Fact]
+    public void A_message_that_comes_while_its_destination_rests_is_tried_soon_and_then_by_its_own_schedule()
+    {
+        var scheduler = Scheduler();
+        var now = Fail(scheduler, 6);
+        var message = QueuedMessages.New(50, "u@dead").WithAll(r => r with { NextAttemptAt = now + 1000 });
+        scheduler.Observe(message);
+        var due = now + 30_000;
+        for (var attempt = 1; attempt < 8; attempt++)
+        {
+            Assert.Null(scheduler.TryTakeJob(due - 1));
+            var job = Assert.IsType<DeliveryJob>(scheduler.TryTakeJob(due));
+            Assert.Equal((message.Id, attempt), (job.Message.Id, job.Attempt));
+            scheduler.Unreachable(job.Destination, Refused, due, 0.999);
+            scheduler.Completed(job, recorded: true, due);
+            due += _retry.Wait(attempt, 0);
+            message = message.Deferred(attempt, due).WithAll(r => r with { DelayNoticed = true });
+            scheduler.Observe(message);
+        }
+    }
+
+    [Fact]
+    public void Messages_that_keep_coming_for_a_dead_destination_probe_it_twice_a_minute_at_most()
+    {
+        var scheduler = Scheduler();
+        var now = Fail(scheduler, 6);
+        var tries = 0;
+        for (var i = 100u; i < 100 + 3600; i++)
+        {
+            now += 1000;
+            scheduler.Observe(QueuedMessages.New(i, "u@dead").WithAll(r => r with { NextAttemptAt = now }));
+            foreach (var job in TakeAll(scheduler, now))
+            {
+                tries++;
+                scheduler.Unreachable(job.Destination, Refused, now, 0.5);
+                scheduler.Completed(job, recorded: true, now);
+                scheduler.Observe(job.Message.Deferred(job.Attempt, now + _retry.Wait(job.Attempt, 0.5)));
+            }
+        }
+
+        Assert.InRange(tries, 100, 121);
+    }
+
+    [Fact]
+    public void Destinations_that_can_not_be_reached_leave_half_of_the_places_to_others()
+    {
+        var scheduler = Scheduler(new DeliveryLimits { Concurrency = 10 });
+        List<QueuedMessage> dead = [.. Enumerable.Range(0, 30).Select(i => QueuedMessages.New((uint)i, $"u@dead{i}"))];
+        foreach (var message in dead)
+        {
+            scheduler.Observe(message);
+            var job = scheduler.TryTakeJob(Start)!;
+            scheduler.Unreachable(job.Destination, Refused, Start, 0.5);
+            scheduler.Completed(job, recorded: true, Start);
+            scheduler.Observe(message.Deferred(1, Start + 60_000));
+        }
+
+        var probes = TakeAll(scheduler, Start + 60_000);
+        Assert.Equal(5, probes.Count);
+        for (var i = 100u; i < 110; i++)
+        {
+            scheduler.Observe(QueuedMessages.New(i, "u@alive"));
+        }
+
+        var alive = TakeAll(scheduler, Start + 60_000);
+        Assert.Equal(5, alive.Count);
+        Assert.All(alive, job => Assert.Equal("alive", job.Destination.Domain));
+
+        // Each probe that ends lets another begin, and one that succeeds is no probe any more.
+        scheduler.Unreachable(probes[0].Destination, Refused, Start + 60_000, 0.5);
+        scheduler.Completed(probes[0], recorded: true, Start + 60_000);
+        Assert.StartsWith("dead", Assert.Single(TakeAll(scheduler, Start + 60_000)).Destination.Domain, StringComparison.Ordinal);
+        alive.ForEach(job => scheduler.Completed(job, recorded: true, Start + 60_000));
+        scheduler.Reached(probes[1].Destination, Start + 60_000);
+        Assert.Equal(5, TakeAll(scheduler, Start + 60_000).Count);
+    }
+
+    [Fact]
+    public void Mailboxes_and_deadlines_never_wait_for_next_hops()
+    {
+        var scheduler = new DeliveryScheduler(
+            new RouteTable([new Route { Match = "local", Transport = RouteTransport.Maildir }, new Route { Match = "nowhere", Transport = RouteTransport.Discard }]),
+            _retry, new DeliveryLimits { Concurrency = 2, DestinationConcurrency = 1 }, "me");
+        scheduler.Observe(QueuedMessages.New(1, "u@slow1", "u@slow2", "u@slow3"));
+        Assert.Equal(2, TakeAll(scheduler, Start).Count);
+        scheduler.Observe(QueuedMessages.New(2, "u@local", "u@nowhere"));
+        var local = TakeAll(scheduler, Start);
+        Assert.Equal(["discard", "maildir"], local.Select(job => job.Destination.ToString()).Order(StringComparer.Ordinal));
+        local.ForEach(job => scheduler.Completed(job, recorded: true, Start));
+        Assert.NotNull(Assert.Single(TakeAll(scheduler, Start + 5 * 3_600_000)).Deadlines);
+    }
+
+    [Fact]
+    public void A_destination_that_is_held_back_again_when_its_time_has_passed_is_tried_again()
+    {
+        var scheduler = Scheduler();
+        scheduler.Observe(QueuedMessages.To("u@x"));
+        var job = scheduler.TryTakeJob(Start)!;
+        scheduler.HoldBack(job.Destination, Start + 5000);
+        scheduler.Completed(job, recorded: false, Start);
+        job = Assert.IsType<DeliveryJob>(scheduler.TryTakeJob(Start + 5000));
+        scheduler.HoldBack(job.Destination, Start + 5000);
+        scheduler.Completed(job, recorded: false, Start + 5000);
+        Assert.NotNull(scheduler.TryTakeJob(Start + 7000));
     }
 
     [Fact]
@@ -435,6 +643,27 @@ public sealed class DeliverySchedulerTests
             }
 
             return true;
+        }
+    }
+
+    /// <summary>A destination, "dead", that could not be reached so often in a row; returns when it failed last.</summary>
+    private long Fail(DeliveryScheduler scheduler, int failures)
+    {
+        var now = Start;
+        for (var i = 1; ; i++)
+        {
+            scheduler.Observe(QueuedMessages.New(7, "u@dead").Deferred(i - 1, now));
+            var job = scheduler.TryTakeJob(now)!;
+            scheduler.Unreachable(job.Destination, Refused, now, 0.5);
+            scheduler.Completed(job, recorded: true, now);
+            scheduler.Observe(job.Message.Deferred(i, now + _retry.Wait(i, 0.5)));
+            if (i == failures)
+            {
+                scheduler.Forget(job.Message.Id);
+                return now;
+            }
+
+            now += _retry.Wait(i, 0.5);
         }
     }
 

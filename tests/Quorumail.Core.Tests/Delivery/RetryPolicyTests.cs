@@ -49,6 +49,18 @@ public sealed class RetryPolicyTests
     }
 
     [Fact]
+    public void A_doubt_at_expiry_is_recorded_as_one_and_left_to_the_deadline()
+    {
+        var message = QueuedMessages.To("r@y");
+        var end = message.EnqueuedAt + 120 * Hour;
+        var doubt = _policy.Judge(message, 0, 1, Busy with { Verdict = DeliveryVerdict.InDoubt }, tried: true, end, 0.5);
+        Assert.Equal(RecipientOutcome.InDoubt, doubt.Outcome);
+        Assert.True(doubt.NextAttemptAt > end);
+        Assert.False(doubt.DelayNoticed);
+        Assert.Equal(RecipientOutcome.Bounced, _policy.Judge(message, 0, 2, Busy, tried: false, end, 0.5).Outcome);
+    }
+
+    [Fact]
     public void The_null_senders_message_is_dropped_after_a_day()
     {
         var message = QueuedMessages.To("r@y") with { ReversePath = "" };
