@@ -26,6 +26,7 @@ public sealed class DeliveryAttempt
     private int[] _started = [];
     private bool _startProposed;
     private bool _mayBeStarted;
+    private bool _mayBeRecorded;
     private int[]? _onlyOpen;
     private bool _dotSent;
     private int _salt;
@@ -169,6 +170,7 @@ public sealed class DeliveryAttempt
         switch (status)
         {
             case null:
+                _mayBeRecorded = true;
                 return AttemptStep.ProposeAgain;
             case ApplyStatus.Accepted:
                 return _onlyOpen is not null ? AttemptStep.RecordedInPart : AttemptStep.Recorded;
@@ -204,6 +206,20 @@ public sealed class DeliveryAttempt
             && Job.Message.Recipients.Where((recipient, i) => !recipient.IsFinal && !IsMine(i)).Any();
         return Array.ConvertAll(Job.Indexes, index => policy.Judge(
             Job.Message, index, Job.Attempt, _replies[Array.BinarySearch(Job.Indexes, index)]!, Job.Deadlines is null, now, random, othersWait));
+    }
+
+    /// <summary>
+    /// Whether a proposal of the record of which nothing was heard was applied after all: its outcome is known, then, though the same proposed again
+    /// is superseded. To be asked after <see cref="AttemptStep.Superseded"/>.
+    /// </summary>
+    /// <param name="latest">The message as the queue has it; null if it has left.</param>
+    public bool IsRecordedIn(QueuedMessage? latest)
+    {
+        Invariant.Check(_record is not null, "what is recorded was proposed");
+        return _mayBeRecorded && _record.Results.All(result => latest?.Recipients[result.Recipient] is { } recipient
+            ? recipient.Attempts == Job.Attempt && recipient.OpenAttempt == 0 && recipient.LastResult is { } last
+                && last.Outcome == result.Outcome && last.NextAttemptAt == result.NextAttemptAt
+            : result.Outcome is RecipientOutcome.Delivered or RecipientOutcome.Bounced or RecipientOutcome.Dropped);
     }
 
     private bool IsMine(int recipient) => Array.BinarySearch(Job.Indexes, recipient) >= 0;

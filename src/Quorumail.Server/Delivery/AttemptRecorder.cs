@@ -18,7 +18,7 @@ internal sealed partial class AttemptRecorder(
     /// <summary>Concludes an attempt and records it.</summary>
     /// <param name="attempt">All its talking is over.</param>
     /// <param name="token">Gives up recording, when the process must end.</param>
-    /// <returns>Whether the queue has accepted the record.</returns>
+    /// <returns>Whether the queue is known to have accepted the whole record; if not, look at the message as it stands.</returns>
     public async Task<bool> RecordAsync(DeliveryAttempt attempt, CancellationToken token)
     {
         while (true)
@@ -36,6 +36,10 @@ internal sealed partial class AttemptRecorder(
                     Report(attempt.Job, conclusion);
                     return true;
                 case AttemptStep.RecordedInPart:
+                    Report(attempt.Job, conclusion);
+                    return false;
+                case AttemptStep.Superseded when attempt.IsRecordedIn(queue.Find(attempt.Job.Message.Id)):
+                    // The answer to an earlier proposal was lost, not what it said.
                     Report(attempt.Job, conclusion);
                     return false;
                 case AttemptStep.Superseded:

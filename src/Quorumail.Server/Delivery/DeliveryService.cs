@@ -42,6 +42,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
     private readonly CancellationTokenSource _giveUp = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<Exception> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ITimer _wake;
     private long _wakeAt = long.MaxValue;
     private Task _watching = Task.CompletedTask;
@@ -68,10 +69,11 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
         _recorder = new AttemptRecorder(
             queue, new NoticeWriter(queue, settings.Retry, settings.HostName, time), settings, time, Random, _mailLog, _log);
         _wake = time.CreateTimer(static service => ((DeliveryService)service!).Wake(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        Failed = FirstFailureAsync(_committer.Failed, _broken.Task);
     }
 
-    /// <summary>Completes, with the error, when the disk of the Maildirs has failed: the node must stop.</summary>
-    public Task<Exception> Failed => _committer.Failed;
+    /// <summary>Completes, with the error, when the disk of the Maildirs has failed, or delivery itself by a defect: the node must stop.</summary>
+    public Task<Exception> Failed { get; }
 
     /// <summary>Jobs under way.</summary>
     public int ActiveJobs
@@ -167,21 +169,38 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                 Dispatch();
             }
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (token.IsCancellationRequested)
         {
             // Stopping.
+        }
+        catch (Exception error)
+        {
+            Break(error);
         }
     }
 
     private void Wake()
     {
-        lock (_gate)
+        try
         {
-            _wakeAt = long.MaxValue;
-        }
+            lock (_gate)
+            {
+                _wakeAt = long.MaxValue;
+            }
 
-        Dispatch();
+            Dispatch();
+        }
+        catch (Exception error)
+        {
+            Break(error);
+        }
     }
+
+    /// <summary>Without what keeps it going nothing would be delivered any more, and nobody told: the node stops.</summary>
+    private void Break(Exception error) => _broken.TrySetResult(new InvalidOperationException(
+        "delivery has stopped by a defect of the program; start the server again, its queue is kept, and report what follows", error));
+
+    private static async Task<Exception> FirstFailureAsync(Task<Exception> disk, Task<Exception> broken) => await await Task.WhenAny(disk, broken);
 
     /// <summary>Begins all jobs that can begin now, and sets the clock for the next.</summary>
     private void Dispatch()
@@ -287,10 +306,18 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                 LogAttemptFailed(_log, job.Message.Id, error);
             }
 
-            job = Complete(job, recorded, ref connection);
-            if (job is null || !recorded)
+            try
             {
-                Dispatch();
+                job = Complete(job, recorded, ref connection);
+                if (job is null || !recorded)
+                {
+                    Dispatch();
+                }
+            }
+            catch (Exception error)
+            {
+                Break(error);
+                return;
             }
         }
     }

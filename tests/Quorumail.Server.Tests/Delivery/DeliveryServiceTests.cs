@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Delivery;
@@ -9,6 +10,7 @@ using Quorumail.Server.Delivery;
 using Quorumail.Server.Delivery.Dns;
 using Quorumail.Server.Delivery.Maildir;
 using Quorumail.Server.Limits;
+using Quorumail.Server.Logging;
 using Quorumail.Server.Tests.Limits;
 using static Quorumail.Server.Tests.Delivery.ModelQueue;
 
@@ -44,7 +46,8 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
         EightBitDowngrade downgrade = EightBitDowngrade.Convert,
         TimeProvider? time = null,
         IDnsLookup? dns = null,
-        int concurrency = 20)
+        int concurrency = 20,
+        ILoggerFactory? log = null)
     {
         _service = new DeliveryService(
             new DeliverySettings
@@ -64,7 +67,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
                 RecordAgainAfter = TimeSpan.FromMilliseconds(1),
                 Limits = new DeliveryLimits { DestinationConcurrency = concurrency },
             },
-            _queue, new DestinationLimits(_limits), dns ?? new TableDns(), time ?? TimeProvider.System, NullLoggerFactory.Instance, new Random(1));
+            _queue, new DestinationLimits(_limits), dns ?? new TableDns(), time ?? TimeProvider.System, log ?? NullLoggerFactory.Instance, new Random(1));
         await _service.StartAsync(TestContext.Current.CancellationToken);
         return _service;
     }
@@ -260,6 +263,52 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
         Assert.Single(_peer.Messages);
     }
 
+    [Theory]
+    [InlineData("250 2.0.0 taken\r\n", "delivered")]
+    [InlineData("550 5.7.1 no\r\n", "bounced")]
+    [InlineData("450 4.2.1 later\r\n", "deferred")]
+    public async Task A_record_that_was_applied_unheard_is_reported_once_its_fate_is_known(string reply, string line)
+    {
+        var proposals = 0;
+        _queue.Fate = command => command is AttemptEndedCommand && Interlocked.Increment(ref proposals) == 1
+            ? ProposalFate.CommitUnknown : ProposalFate.Commit;
+        _peer.AfterDot = message => message == Body ? reply : "250 2.0.0 taken\r\n";
+        using var log = new LineLog(MailLog.Category);
+        await StartAsync(log: log);
+        var id = _queue.Enqueue(Body, "a@us.example", "b@x.example");
+        Assert.Contains($"qid={id}", await log.NextAsync(line), StringComparison.Ordinal);
+        if (line != "deferred")
+        {
+            await log.NextAsync("removed");
+        }
+    }
+
+    [Fact]
+    public async Task What_breaks_delivery_fails_the_node()
+    {
+        var service = await StartAsync();
+        _queue.Break(new InvalidDataException("what no queue says"));
+        var failure = await service.Failed.WaitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal("what no queue says", failure.InnerException!.Message);
+    }
+
+    [Fact]
+    public async Task A_requeued_message_is_tried_at_once_though_its_destination_rests()
+    {
+        // The queue's time stands still, so that no rest ends by itself. Nobody listens at first: a port that was given back.
+        var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        listener.Start();
+        var port = ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
+        listener.Stop();
+        await StartAsync(new Route { Match = "*", Transport = RouteTransport.Smtp, Host = "127.0.0.1", Port = port });
+        var id = _queue.Enqueue(Body, "a@us.example", "b@x.example");
+        Assert.Equal(RecipientOutcome.Deferred, (await _queue.NextAsync<AttemptEndedCommand>()).Results[0].Outcome);
+        await _queue.ProposeAsync(
+            new AdministerCommand(QueueAction.Requeue, new QueueSelection { Ids = [id] }, 1), TestContext.Current.CancellationToken);
+        var again = await _queue.NextAsync<AttemptEndedCommand>();
+        Assert.Equal((id, 2), (again.Id, again.Attempt));
+    }
+
     [Fact]
     public async Task Messages_for_one_destination_share_connections()
     {
@@ -431,6 +480,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
         await StartAsync();
         var ended = await _queue.NextAsync<AttemptEndedCommand>();
         Assert.Equal(RecipientOutcome.Deferred, ended.Results[0].Outcome);
+        Assert.Equal("no such body", ended.Results[0].Reply);
         Assert.Empty(_peer.Messages);
     }
 

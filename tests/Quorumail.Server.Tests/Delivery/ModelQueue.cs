@@ -164,6 +164,9 @@ internal sealed class ModelQueue : IDeliveryQueue
         return ValueTask.FromResult(plan.ToEnqueue(notice.Body.Length, new byte[16], notice.Traits, [new BodyHolder(NodeId, 1)], NodeId));
     }
 
+    /// <summary>Ends the changes with an error.</summary>
+    public void Break(Exception error) => _changes.Writer.Complete(error);
+
     private ApplyStatus Apply(QueueCommand command)
     {
         lock (_lock)

@@ -6,6 +6,7 @@ using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Logging;
+using Quorumail.Server.Storage;
 
 namespace Quorumail.Server.Delivery.Transport;
 
@@ -89,7 +90,16 @@ internal sealed class SmtpAttempt
                 break;
         }
 
-        return await SendAsync(connection, transaction, abort);
+        try
+        {
+            return await SendAsync(connection, transaction, abort);
+        }
+        catch (StorageException error)
+        {
+            // Another next hop would not get it either. What was proposed is over before the replies are given.
+            await _start.SettleAsync();
+            return Settle(connection, DeliveryVerdict.Temporary, "4.3.0", error.Message);
+        }
     }
 
     private async Task<AttemptEnd> SendAsync(SmtpConnection connection, ClientTransaction transaction, CancellationToken abort)
@@ -105,8 +115,7 @@ internal sealed class SmtpAttempt
         MessageContent content;
         if (needsConversion)
         {
-            using var stored = await _queue.OpenAsync(Message.Id, abort);
-            if (await _converter.ConvertAsync(stored, abort) is not { } converted)
+            if (await ConvertAsync(abort) is not { } converted)
             {
                 return Settle(connection, DeliveryVerdict.Permanent, "5.6.3", "the next hop takes no 8-bit messages and this one can't be converted");
             }
@@ -137,6 +146,12 @@ internal sealed class SmtpAttempt
         // The attempt is one caller's at a time: the answer must have been taken before replies are given.
         await _start.SettleAsync();
         return TakeResults(connection, transaction.Recipients.Count);
+    }
+
+    private async Task<MessageContent?> ConvertAsync(CancellationToken abort)
+    {
+        using var stored = await _queue.OpenAsync(Message.Id, abort);
+        return await _converter.ConvertAsync(stored, abort);
     }
 
     private AttemptEnd TakeResults(SmtpConnection connection, int count)
