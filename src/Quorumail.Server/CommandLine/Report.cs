@@ -8,7 +8,7 @@ namespace Quorumail.Server.CommandLine;
 internal static class Report
 {
     /// <summary>Columns of the terminal that the last column of a table gets at least; else nothing is broken.</summary>
-    private const int LastColumnMin = 20;
+    private const int LastColumnMin = 16;
 
     private const int Gap = 2;
 
@@ -33,48 +33,36 @@ internal static class Report
     public static void AddRow(Table table, params string[] cells) =>
         table.AddRow(cells.Select(cell => new Text(Printable(cell))));
 
-    /// <summary>Prints a table, if it has lines.</summary>
-    public static void Write(Table table)
-    {
-        var console = AnsiConsole.Create(new AnsiConsoleSettings());
-        if (Console.IsOutputRedirected)
-        {
-            // A file or a pipe has no width.
-            console.Profile.Width = 10_000;
-        }
-
-        Write(table, console);
-    }
+    /// <summary>Prints a table, if it has lines. A file or a pipe has no width.</summary>
+    public static void Write(Table table) =>
+        Write(table, Console.Out, Console.IsOutputRedirected ? int.MaxValue : AnsiConsole.Create(new AnsiConsoleSettings()).Profile.Width);
 
     /// <summary>
     /// Prints a table, if it has lines, and cuts nothing off, for an id is there to be copied. If the terminal is too narrow, the last column is
     /// broken into lines; if too little is left for that, each row is one long line, which the terminal breaks.
     /// </summary>
-    public static void Write(Table table, IAnsiConsole console)
+    public static void Write(Table table, TextWriter output, int terminalWidth)
     {
         if (table.Rows.Count == 0)
         {
             return;
         }
 
+        using var text = new StringWriter();
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text), Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors });
         var options = RenderOptions.Create(console, console.Profile.Capabilities);
         int[] widths = [.. table.Columns.Select((column, index) => Gap + Math.Max(
             WidthOf(column.Header, options), table.Rows.Max(row => WidthOf(row[index], options))))];
-        // Borders that are not drawn take a place all the same.
-        var borders = table.Columns.Count + 1;
-        if (widths.Sum() + borders > console.Profile.Width)
-        {
-            if (widths[..^1].Sum() + LastColumnMin + Gap + borders <= console.Profile.Width)
-            {
-                table.Columns[^1].NoWrap = false;
-            }
-            else
-            {
-                console.Profile.Width = widths.Sum() + borders;
-            }
-        }
+        var isBroken = widths.Sum() > terminalWidth && widths[..^1].Sum() + LastColumnMin <= terminalWidth;
+        table.Columns[^1].NoWrap = !isBroken;
 
+        // Borders that are not drawn are counted all the same.
+        console.Profile.Width = (isBroken ? terminalWidth : widths.Sum()) + table.Columns.Count + 1;
         console.Write(table);
+        foreach (var line in text.ToString().TrimEnd().Split('\n'))
+        {
+            output.WriteLine(line.TrimEnd());
+        }
     }
 
     /// <summary>A field as text; empty if it is null or not there.</summary>

@@ -1,5 +1,4 @@
 using Quorumail.Server.CommandLine;
-using Spectre.Console;
 
 namespace Quorumail.Server.Tests.CommandLine;
 
@@ -18,7 +17,7 @@ public sealed class ReportTests
     {
         var lines = Write(width, Sender, Reply);
 
-        Assert.All(lines, line => Assert.True(line.Length <= width, line));
+        Assert.All(lines, line => Assert.True(line.Length <= width && !line.EndsWith(' '), line));
         Assert.StartsWith($"{Id}  retry", lines[1], StringComparison.Ordinal);
         Assert.Contains(Sender, lines[1], StringComparison.Ordinal);
         Assert.Equal(Reply, string.Join(' ', lines[1..].Select(line => line[(lines[0].IndexOf("why", StringComparison.Ordinal))..].Trim())));
@@ -29,7 +28,7 @@ public sealed class ReportTests
     {
         var lines = Write(80, $"<{new string('x', 60)}@sender.example>", Reply);
 
-        Assert.True(lines.Length == 2, string.Join('|', lines));
+        Assert.Equal(2, lines.Length);
         Assert.StartsWith($"{Id}  retry", lines[1], StringComparison.Ordinal);
         Assert.EndsWith(Reply, lines[1], StringComparison.Ordinal);
     }
@@ -37,11 +36,9 @@ public sealed class ReportTests
     private static string[] Write(int width, string sender, string reply)
     {
         using var output = new StringWriter();
-        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output), Ansi = AnsiSupport.No });
-        console.Profile.Width = width;
         var table = Report.NewTable("id", "state", "from", "why");
         Report.AddRow(table, Id, "retry", sender, reply);
-        Report.Write(table, console);
-        return [.. output.ToString().TrimEnd('\n').Split('\n').Select(line => line.TrimEnd())];
+        Report.Write(table, output, width);
+        return [.. output.ToString().TrimEnd('\n').Split('\n')];
     }
 }
