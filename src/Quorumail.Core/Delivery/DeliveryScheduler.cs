@@ -272,6 +272,16 @@ public sealed partial class DeliveryScheduler
         }
     }
 
+    /// <summary>Why nothing more is begun for an address now; null: for no reason of its destination.</summary>
+    /// <param name="address">A recipient's.</param>
+    /// <param name="now">Now.</param>
+    public DestinationRest? RestOf(string address, long now) => FindLane(address, create: false) switch
+    {
+        { LastFailure: { } failure } lane when lane.BlockedUntil > now => new DestinationRest(lane.BlockedUntil, failure),
+        { } lane when lane.HeldUntil > now && lane.Active >= lane.Allowed => new DestinationRest(lane.HeldUntil, null),
+        _ => null,
+    };
+
     private SchedulerLane? LaneOf(Destination destination) =>
         _lanes.TryGetValue((destination.Route, destination.Domain), out var lane)
         && ReferenceEquals(lane.Destination, destination) ? lane : null;

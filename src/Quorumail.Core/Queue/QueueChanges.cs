@@ -62,6 +62,9 @@ public sealed class QueueChanges
     /// <summary>Removed messages to list.</summary>
     public List<Removal> Removals { get; } = [];
 
+    /// <summary>The messages of <see cref="Removals"/>, in its order, as they were; nothing to persist.</summary>
+    public List<QueuedMessage> Deleted { get; } = [];
+
     /// <summary>Sequences of removed messages to list no more; may name one that <see cref="Removals"/> adds.</summary>
     public List<long> RemovalsDropped { get; } = [];
 
@@ -108,6 +111,7 @@ public sealed class QueueChanges
         PlacementsDropped.Clear();
         Suspensions.Clear();
         Removals.Clear();
+        Deleted.Clear();
         RemovalsDropped.Clear();
         Matched = 0;
         HasMore = false;

@@ -33,10 +33,9 @@ public static class QueueListing
         return new QueuePage(oldest.ToList(), matched);
     }
 
-    /// <summary>The domains for which the most messages wait, these first; equal ones by name.</summary>
+    /// <summary>The domains for which messages wait, those of the most first; equal ones by name.</summary>
     /// <param name="messages">In any order.</param>
-    /// <param name="limit">Domains at most.</param>
-    public static IReadOnlyList<DomainCounts> CountByDomain(IEnumerable<QueuedMessage> messages, int limit)
+    public static IReadOnlyList<DomainCounts> CountByDomain(IEnumerable<QueuedMessage> messages)
     {
         var counts = new Dictionary<string, Tally>(StringComparer.OrdinalIgnoreCase);
         var lookup = counts.GetAlternateLookup<ReadOnlySpan<char>>();
@@ -66,7 +65,7 @@ public static class QueueListing
         [
             .. counts
                 .Select(c => new DomainCounts(c.Key.ToLowerInvariant(), c.Value.Queued, c.Value.Attempting, c.Value.Deferred, c.Value.Held))
-                .OrderByDescending(c => c.Total).ThenBy(c => c.Domain, StringComparer.Ordinal).Take(limit),
+                .OrderByDescending(c => c.Total).ThenBy(c => c.Domain, StringComparer.Ordinal),
         ];
     }
 

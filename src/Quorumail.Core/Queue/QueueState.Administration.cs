@@ -13,6 +13,9 @@ public sealed partial class QueueState
     /// <summary>The latest messages that operators have removed, oldest first.</summary>
     public IEnumerable<Removal> Removals => _removals;
 
+    /// <summary>Number of removed messages that are listed.</summary>
+    public int RemovalCount => _removals.Count;
+
     /// <summary>Whether no attempt may begin for a recipient, though it is the owner's and due.</summary>
     public bool IsSuspended(QueuedMessage message, int recipient) =>
         _suspensions.Count > 0 && _suspensions.Covers(message, recipient);
@@ -174,6 +177,7 @@ public sealed partial class QueueState
         changes.MarksChanged = true;
         _removals.Enqueue(removal);
         changes.Removals.Add(removal);
+        changes.Deleted.Add(message);
         while (_removals.Count > _limits.MaxRemovals)
         {
             changes.RemovalsDropped.Add(_removals.Dequeue().Sequence);

@@ -14,6 +14,11 @@ internal static class ClusterReport
         var output = Console.Out;
         output.WriteLine($"nodes     {Text(answer, "total_nodes")}, {Text(answer, "healthy_nodes")} healthy, {Text(answer, "degraded_nodes")} of them degraded, {Text(answer, "unhealthy_nodes")} unhealthy");
         output.WriteLine($"leader    {(leader.Length > 0 ? Printable(leader) : "none")} in term {Text(answer, "term")}, quorum: {(answer.GetProperty("quorum").GetBoolean() ? "yes" : "no")}");
+        if (Text(answer, "weakness") is { Length: > 0 } weakness)
+        {
+            output.WriteLine($"durability {Printable(weakness)}");
+        }
+
         output.WriteLine($"log       committed {Text(answer, "commit_index")}, applied {Text(answer, "applied_index")}");
         output.WriteLine($"this node {Printable(Text(local, "id"))}, {Text(local, "role")}, {Text(local, "status")}{Because(local)}, up {Text(local, "uptime_seconds")} s");
     }

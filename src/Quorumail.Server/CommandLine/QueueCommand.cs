@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Text;
 using System.Text.Json;
+using Quorumail.Core.Mail;
 using Quorumail.Server.Http;
 
 namespace Quorumail.Server.CommandLine;
@@ -37,7 +38,7 @@ internal sealed class QueueCommand
             Show(),
             History(),
             Listing("domains", "Count the messages by domain and state, the most first.", "/domains", QueueReport.WriteDomains),
-            Suspects(),
+            Listing("suspects", "List the deliveries that may have happened twice, with the reason.", "/suspects", QueueReport.WriteSuspects),
             Change("hold", "Hold messages: no attempt begins until they are released.", HttpMethod.Post, "held"),
             Change("release", "End a hold.", HttpMethod.Post, "released"),
             Change("requeue", "Try messages at once that wait for their next attempt.", HttpMethod.Post, "requeued"),
@@ -62,6 +63,15 @@ internal sealed class QueueCommand
         }
     }
 
+    // Not the server's business: the name of a list is a path beside the ids.
+    private static void CheckIds(SymbolResult result, IReadOnlyList<Token> ids)
+    {
+        foreach (var token in ids.Where(token => !QueueId.TryParse(token.Value, out _)))
+        {
+            result.AddError($"{token.Value} is no id of a message: these have 16 characters, and queue list shows them");
+        }
+    }
+
     private Command List()
     {
         var limit = NewLimit();
@@ -82,6 +92,7 @@ internal sealed class QueueCommand
     private Command Show()
     {
         var id = new Argument<string>("id");
+        id.Validators.Add(result => CheckIds(result, result.Tokens));
         var command = new Command("show", "Show one message with its recipients and attempts.") { id };
         command.SetAction((parsed, token) => AskAsync(parsed, new Query(PathOf(parsed.GetValue(id)!)), QueueReport.WriteMessage, token));
         return command;
@@ -98,21 +109,10 @@ internal sealed class QueueCommand
     private Command Listing(string name, string description, string path, Action<JsonElement> write)
     {
         var limit = NewLimit();
-        var command = new Command(name, description) { limit };
-        command.SetAction((parsed, token) => AskAsync(parsed, new Query(Root + path).Add("limit", parsed.GetValue(limit)), write, token));
-        return command;
-    }
-
-    private Command Suspects()
-    {
-        var limit = NewLimit();
         var after = new Option<long?>("--after") { Description = "go on after this number" };
-        var command = new Command("suspects", "List the deliveries that may have happened twice, with the reason.") { after, limit };
+        var command = new Command(name, description) { after, limit };
         command.SetAction((parsed, token) => AskAsync(
-            parsed,
-            new Query(Root + "/suspects").Add("after", parsed.GetValue(after)).Add("limit", parsed.GetValue(limit)),
-            QueueReport.WriteSuspects,
-            token));
+            parsed, new Query(Root + path).Add("after", parsed.GetValue(after)).Add("limit", parsed.GetValue(limit)), write, token));
         return command;
     }
 
@@ -165,6 +165,8 @@ internal sealed class QueueCommand
             {
                 result.AddError("which messages? Give ids, or conditions, or --all");
             }
+
+            CheckIds(result, result.GetResult(ids)?.Tokens ?? []);
         });
         command.SetAction(async (parsed, token) =>
         {

@@ -9,7 +9,7 @@ internal static class QueueReport
     /// <summary>A line a recipient.</summary>
     public static void WriteMessages(JsonElement answer, bool isFiltered)
     {
-        var table = NewTable("id", "since", "from", "to", "state", "tries", "next", "last reply");
+        var table = NewTable("id", "state", "age", "tries", "next", "from", "to", "why");
         foreach (var message in answer.GetProperty("messages").EnumerateArray())
         {
             foreach (var recipient in message.GetProperty("recipients").EnumerateArray())
@@ -17,20 +17,26 @@ internal static class QueueReport
                 AddRow(
                     table,
                     Text(message, "id"),
-                    Time(message, "created_at"),
+                    StateOf(message, recipient),
+                    Span(TimeSpan.FromSeconds(message.GetProperty("age_seconds").GetInt64())),
+                    Text(recipient, "attempts"),
+                    Next(message, recipient),
                     $"<{Text(message, "from")}>",
                     $"<{Text(recipient, "to")}>",
-                    Text(recipient, "status"),
-                    Text(recipient, "attempts"),
-                    Time(recipient, "next_retry_at"),
-                    Text(recipient, "last_error"));
+                    Why(recipient, "last_error"));
             }
 
             var more = message.GetProperty("recipient_count").GetInt32() - message.GetProperty("recipients").GetArrayLength();
             if (more > 0)
             {
-                AddRow(table, Text(message, "id"), "", "", $"and {more} more", "", "", "", "");
+                AddRow(table, Text(message, "id"), Text(message, "status"), "", "", "", "", $"and {more} more", "");
             }
+        }
+
+        if (Text(answer, "quorum") is "false")
+        {
+            Console.Out.WriteLine(
+                $"This node has no majority: it shows what it knew {(Time(answer, "as_of") is { Length: > 0 } time ? $"at {time}, cluster time" : "when it started")}.");
         }
 
         Console.Out.WriteLine(
@@ -41,7 +47,10 @@ internal static class QueueReport
         }
 
         Write(table);
-        WriteNext(answer);
+        if (Text(answer, "next") is { Length: > 0 } next)
+        {
+            Console.Out.WriteLine($"There are more: --after {next}");
+        }
     }
 
     /// <summary>One message in a few lines, then a line a recipient.</summary>
@@ -56,18 +65,18 @@ internal static class QueueReport
         output.WriteLine($"size    {Text(message, "size")}");
         output.WriteLine($"owner   {Printable(Text(message, "owner"))} in epoch {Text(message, "epoch")}; on the disks of {string.Join(", ", holders)}");
         output.WriteLine();
-        var table = NewTable("to", "state", "tries", "next", "next hop", "status", "last reply");
+        var table = NewTable("to", "state", "tries", "next", "next hop", "status", "why");
         foreach (var recipient in message.GetProperty("recipients").EnumerateArray())
         {
             AddRow(
                 table,
                 $"<{Text(recipient, "to")}>",
-                Text(recipient, "status") + (Text(recipient, "suspended") is "true" ? ", suspended" : ""),
+                StateOf(message, recipient),
                 Text(recipient, "attempts"),
-                Time(recipient, "next_retry_at"),
+                Time(recipient, "waits_until"),
                 Text(recipient, "next_hop"),
                 Text(recipient, "last_status"),
-                Text(recipient, "last_reply"));
+                Why(recipient, "last_reply"));
         }
 
         Write(table);
@@ -76,7 +85,7 @@ internal static class QueueReport
     /// <summary>A line a domain.</summary>
     public static void WriteDomains(JsonElement answer)
     {
-        var table = NewTable("domain", "messages", "pending", "processing", "retry", "held");
+        var table = NewTable("domain", "messages", "pending", "processing", "retry", "held", "why nothing goes there");
         foreach (var domain in answer.GetProperty("domains").EnumerateArray())
         {
             AddRow(
@@ -86,10 +95,12 @@ internal static class QueueReport
                 Text(domain, "pending"),
                 Text(domain, "processing"),
                 Text(domain, "retry"),
-                Text(domain, "held"));
+                Text(domain, "held"),
+                Text(domain, "waits_because") + (Time(domain, "waits_until") is { Length: > 0 } end ? $", until {end}" : ""));
         }
 
         Write(table);
+        WriteNext(answer, "domains");
     }
 
     /// <summary>A line a removed message.</summary>
@@ -109,6 +120,7 @@ internal static class QueueReport
         }
 
         Write(table);
+        WriteNext(answer, "removals");
     }
 
     /// <summary>A line a suspension.</summary>
@@ -128,6 +140,7 @@ internal static class QueueReport
         }
 
         Write(table);
+        WriteNext(answer, "suspensions");
     }
 
     /// <summary>That something is suspended now.</summary>
@@ -150,6 +163,11 @@ internal static class QueueReport
     public static void WriteSuspects(JsonElement answer)
     {
         var suspects = answer.GetProperty("suspects");
+        if (Text(answer, "overflowed") is not "0" and var overflowed)
+        {
+            Console.Out.WriteLine($"{overflowed} more were dropped, the oldest, because the list was full.");
+        }
+
         if (suspects.GetArrayLength() == 0)
         {
             Console.Out.WriteLine("No delivery is in doubt.");
@@ -170,16 +188,45 @@ internal static class QueueReport
         }
 
         Write(table);
-        WriteNext(answer);
+        WriteNext(answer, "suspects");
     }
 
     private static string NameOf(JsonElement suspension) => Text(suspension, "name") is { Length: > 0 } name ? name : "<>";
 
-    private static void WriteNext(JsonElement answer)
+    private static void WriteNext(JsonElement answer, string what)
     {
         if (Text(answer, "next") is { Length: > 0 } next)
         {
-            Console.Out.WriteLine($"There are more: --after {Printable(next)}");
+            Console.Out.WriteLine($"There are more, {Text(answer, "total")} {what} in all: --after {next}");
         }
     }
+
+    // As the message is filtered by; a suspension is the recipient's, and what is over is over for the recipient alone.
+    private static string StateOf(JsonElement message, JsonElement recipient) =>
+        Text(recipient, "status") is "delivered" or "bounced" ? Text(recipient, "status")
+        : Text(recipient, "waits_for") is "resume" ? "suspended"
+        : Text(message, "held") is "true" && Text(message, "status") is not "held" ? $"{Text(message, "status")}, held"
+        : Text(message, "status");
+
+    // From the cluster's time as the answer has it: the operator's clock may be another's.
+    private static string Next(JsonElement message, JsonElement recipient)
+    {
+        if (!recipient.TryGetProperty("waits_until", out var until) || until.ValueKind != JsonValueKind.String)
+        {
+            return "";
+        }
+
+        var now = message.GetProperty("created_at").GetDateTimeOffset().AddSeconds(message.GetProperty("age_seconds").GetInt64());
+        return until.GetDateTimeOffset() is var time && time > now ? $"in {Span(time - now)}" : "now";
+    }
+
+    // The reply alone tells why a recipient waits that is only to be tried again.
+    private static string Why(JsonElement recipient, string reply) =>
+        string.Join("; ", ((string[])[Text(recipient, "waits_because"), Text(recipient, reply)]).Where(text => text.Length > 0));
+
+    private static string Span(TimeSpan span) =>
+        span.TotalDays >= 2 ? FormattableString.Invariant($"{(long)span.TotalDays}d")
+        : span.TotalHours >= 2 ? FormattableString.Invariant($"{(long)span.TotalHours}h")
+        : span.TotalMinutes >= 2 ? FormattableString.Invariant($"{(long)span.TotalMinutes}m")
+        : FormattableString.Invariant($"{(long)span.TotalSeconds}s");
 }

@@ -89,6 +89,15 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
 
     private Func<double> Random { get; }
 
+    /// <summary>Why this node begins nothing more for an address now; null: for no reason of its destination.</summary>
+    public DestinationRest? RestOf(string address)
+    {
+        lock (_gate)
+        {
+            return _scheduler.RestOf(address, _queue.ClusterTime);
+        }
+    }
+
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _watching = WatchAsync(_queue.Changes, _stop.Token);

@@ -37,6 +37,11 @@ internal static partial class Banner
         {
             LogCluster(log, options.Cluster.EffectiveNodeId, cluster, Path.GetFullPath(options.Storage.Path));
             LogClusterDurability(log);
+            if (options.Cluster.MinCopies > 0)
+            {
+                LogMinCopies(log, options.Cluster.MinCopies);
+            }
+
             return;
         }
 
@@ -65,6 +70,10 @@ internal static partial class Banner
 
     [LoggerMessage(LogLevel.Information, "durability: 250 means that message and envelope are fsynced on a majority of the members; SMTP opens when there is one")]
     private static partial void LogClusterDurability(ILogger log);
+
+    // How many members there are is not known yet.
+    [LoggerMessage(LogLevel.Information, "[cluster] min_copies = {Count}: where a majority is more, 250 means so many disks only for messages that do not travel in the log; cluster status says so")]
+    private static partial void LogMinCopies(ILogger log, int count);
 
     [LoggerMessage(LogLevel.Information, "data in {Path}, {Count} messages in the queue")]
     private static partial void LogData(ILogger log, string path, int count);

@@ -213,10 +213,11 @@ internal sealed partial class MailServer : IAsyncDisposable
         _status.Open(
             new QueueView(() => queue.Counts, () => queue.CommitIndex, () => queue.AppliedIndex)
             {
-                Administration = QueueAdministration.Of(queue),
+                Administration = QueueAdministration.Of(queue) with { RestOf = address => _delivery?.RestOf(address) },
                 Term = () => queue.Term,
                 Copies = () => queue.Copies,
                 Owned = () => queue.OwnedCount,
+                Durability = () => queue.Durability,
                 Limits = () => queue.Limits.Usage(queue.ClusterTime),
             },
             () => queue.IsReady ? null : "the log can't commit",

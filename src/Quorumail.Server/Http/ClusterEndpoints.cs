@@ -110,8 +110,9 @@ internal sealed class ClusterEndpoints(ServerStatus status)
         });
     }
 
-    private static Task StatusAsync(HttpContext context, IClusterView cluster)
+    private Task StatusAsync(HttpContext context, IClusterView cluster)
     {
+        var durability = status.Queue?.Durability();
         var stats = cluster.Stats;
         var local = cluster.LocalNode;
         return HttpServer.WriteJsonAsync(context, new
@@ -134,6 +135,9 @@ internal sealed class ClusterEndpoints(ServerStatus status)
             applied_index = cluster.AppliedIndex,
             quorum = cluster.HasQuorum,
             mode = cluster.IsCluster ? "cluster" : "standalone",
+            min_copies = durability?.MinCopies,
+            majority = durability?.Majority,
+            weakness = status.Queue?.Weakness,
         });
     }
 

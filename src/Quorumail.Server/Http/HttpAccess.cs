@@ -50,13 +50,16 @@ internal sealed class HttpAccess
                 : (StatusCodes.Status403Forbidden, "without a token the Host must be localhost or a loopback address");
         }
 
-        return HasToken(context.Request)
+        return IsDocument(path) || HasToken(context.Request)
             ? null
             : (StatusCodes.Status401Unauthorized, "a token is needed: Authorization: Bearer …");
     }
 
     /// <summary>The paths for probes.</summary>
     public static bool IsHealth(string path) => path is "/healthz" or "/readyz" or "/livez" or "/health" or "/ready";
+
+    // They hold no data, and a browser that follows a link sends no token.
+    private static bool IsDocument(string path) => path.TrimEnd('/') is "/api" or "/api/openapi.json";
 
     private static bool IsMetrics(string path) => path is "/metrics";
 

@@ -4,6 +4,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
@@ -16,7 +17,7 @@ namespace Quorumail.Server.Http;
 /// Health, metrics and administration over HTTP. A server of its own beside the SMTP listeners, so that it answers while
 /// the queue is being recovered and until everything else has stopped.
 /// </summary>
-internal sealed class HttpServer : IAsyncDisposable
+internal sealed partial class HttpServer : IAsyncDisposable
 {
     /// <summary>Connections at once; monitoring and an operator need few.</summary>
     private const int MaxConnections = 200;
@@ -70,25 +71,27 @@ internal sealed class HttpServer : IAsyncDisposable
         });
 
         var application = builder.Build();
+        var log = logs.CreateLogger("http");
         HttpAccess? access = null;
         application.Use(next => context =>
         {
             access ??= new HttpAccess(options.Token, (IPEndPoint?)healthListener?.EndPoint);
             context.Response.Headers.XContentTypeOptions = "nosniff";
             context.Response.Headers.CacheControl = "no-store";
-            return access.Refusal(context) is { } refusal
-                ? WriteErrorAsync(context, refusal.Status, refusal.Reason)
-                : next(context);
+            return access.Refusal(context) is { } refusal ? WriteErrorAsync(context, refusal.Status, refusal.Reason)
+                : IsForeignBody(context.Request) ? WriteErrorAsync(
+                    context, StatusCodes.Status415UnsupportedMediaType, "a body must be JSON (Content-Type: application/json); what can be asked for is said in the path and the query")
+                : AnswerAsync(context, next, log);
         });
         MapHealth(application, status);
         new QueueEndpoints(status, TimeProvider.System).Map(application);
-        new QueueActions(status).Map(application);
+        new QueueActions(status, logs.CreateLogger("queue")).Map(application);
         new HistoryEndpoints(status).Map(application);
         new LimitEndpoints(status).Map(application);
         new ClusterEndpoints(status).Map(application);
         new StateEndpoints(status).Map(application);
         ApiDocument.Map(application);
-        application.MapFallback(context => WriteErrorAsync(context, StatusCodes.Status404NotFound, "no such path"));
+        application.MapFallback("{*path}", context => WriteErrorAsync(context, StatusCodes.Status404NotFound, "no such path"));
         try
         {
             await application.StartAsync(token);
@@ -137,6 +140,33 @@ internal sealed class HttpServer : IAsyncDisposable
         return listen;
     }
 
+    // The value of a key of the shared state is a body as it is.
+    private static bool IsForeignBody(HttpRequest request) =>
+        request.Path.StartsWithSegments("/api", StringComparison.OrdinalIgnoreCase)
+        && !(HttpMethods.IsPut(request.Method) && request.Path.StartsWithSegments(StateEndpoints.Path, StringComparison.OrdinalIgnoreCase))
+        && !request.HasJsonContentType()
+        && request.HttpContext.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true };
+
+    private static async Task AnswerAsync(HttpContext context, RequestDelegate next, ILogger log)
+    {
+        try
+        {
+            await next(context);
+        }
+        catch (Microsoft.AspNetCore.Http.BadHttpRequestException fault) when (!context.Response.HasStarted)
+        {
+            await WriteErrorAsync(context, fault.StatusCode, fault.Message);
+        }
+        catch (Exception fault) when (!context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
+        {
+            LogFault(log, context.Request.Method, context.Request.Path, fault);
+            await WriteErrorAsync(context, StatusCodes.Status500InternalServerError, "a defect of the server: its log says more");
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Error, "{Method} {Path} failed unexpectedly")]
+    private static partial void LogFault(ILogger log, string method, PathString path, Exception fault);
+
     private static void MapHealth(WebApplication application, ServerStatus status)
     {
         foreach (var path in (string[])["/healthz", "/livez"])
@@ -160,6 +190,7 @@ internal sealed class HttpServer : IAsyncDisposable
                     status = reasons.Count == 0 ? "healthy" : "unhealthy",
                     ready = reasons.Count == 0,
                     reasons,
+                    weakness = status.Queue?.Weakness,
                     uptime_seconds = (long)status.Uptime.TotalSeconds,
                     active_connections = (long)Metrics.ConnectionsActive.Value,
                 });

@@ -79,6 +79,14 @@ public static class Metrics
     /// <summary>Recipients that bounced or were dropped.</summary>
     public static Counter.Child SentFailed { get; } = Sent.WithLabels("failed");
 
+    /// <summary>Messages that an operator has deleted, on the node that was to deliver them.</summary>
+    public static Counter MessagesDeleted { get; } =
+        Factory.CreateCounter("smtp_messages_deleted_total", "Messages of this node that operators deleted since start.");
+
+    /// <summary>Their recipients that were not final: with the delivered, the failed and those in the queue these are all that were accepted.</summary>
+    public static Counter RecipientsDeleted { get; } =
+        Factory.CreateCounter("smtp_recipients_deleted_total", "Recipients, neither delivered nor failed, of messages of this node that operators deleted since start.");
+
     /// <summary>Attempts that ended in a deferral, per recipient.</summary>
     public static Counter Deferrals { get; } =
         Factory.CreateCounter("smtp_deferrals_total", "Temporary failures of delivery, per recipient, since start.");

@@ -12,6 +12,8 @@ internal sealed class ProcessMetrics
     private readonly Gauge _queueSize;
     private readonly Gauge _queueOctets;
     private readonly Gauge _queued;
+    private readonly Gauge _suspects;
+    private readonly Gauge _suspectsOverflowed;
     private readonly Gauge _owned;
     private readonly Gauge _copiesMissing;
     private readonly Gauge _withoutCopy;
@@ -33,7 +35,9 @@ internal sealed class ProcessMetrics
         _ready = factory.CreateGauge("smtp_ready", "1 while mail is accepted, else 0.");
         _queueSize = factory.CreateGauge("smtp_queue_size", "Messages in the queue.");
         _queueOctets = factory.CreateGauge("smtp_queue_bytes", "Octets of the messages in the queue.");
-        _queued = factory.CreateGauge("smtp_messages_queued", "Messages in the queue by state: pending, processing or retry.", ["state"]);
+        _queued = factory.CreateGauge("smtp_messages_queued", "Messages in the queue by state: pending, processing, retry or held.", ["state"]);
+        _suspects = factory.CreateGauge("smtp_suspects", "Deliveries that may have happened twice and are listed.");
+        _suspectsOverflowed = factory.CreateGauge("smtp_suspects_overflowed", "Deliveries that may have happened twice and were dropped from the list because it was full.");
         _owned = factory.CreateGauge("smtp_queue_owned", "Messages in the queue that this node delivers.");
         _copiesMissing = factory.CreateGauge("smtp_queue_copies_missing", "Messages with fewer copies on members' disks than [cluster] min_copies.");
         _withoutCopy = factory.CreateGauge("smtp_queue_without_copy", "Messages without a copy on any member's disk.");
@@ -62,6 +66,10 @@ internal sealed class ProcessMetrics
                 _queued.WithLabels("pending").Set(counts.Queued);
                 _queued.WithLabels("processing").Set(counts.Attempting);
                 _queued.WithLabels("retry").Set(counts.Deferred);
+                _queued.WithLabels("held").Set(counts.Held);
+                var suspects = queue.Administration.SuspectCounts();
+                _suspects.Set(suspects.Listed);
+                _suspectsOverflowed.Set(suspects.Overflowed);
                 var copies = queue.Copies();
                 _owned.Set(queue.Owned());
                 _copiesMissing.Set(copies.TooFew);

@@ -1,6 +1,8 @@
+using System.Globalization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
@@ -12,7 +14,7 @@ namespace Quorumail.Server.Http;
 /// What operators change in the queue, all through the log, so that it holds on every node: hold, release, requeue and delete
 /// a message or whatever a filter means, suspend and resume a destination or a sender.
 /// </summary>
-internal sealed class QueueActions(ServerStatus status)
+internal sealed partial class QueueActions(ServerStatus status, ILogger log)
 {
     /// <summary>Messages that one command may change: the log is not kept busy by one operator, and other commands come between.</summary>
     private const int Batch = 10_000;
@@ -64,13 +66,10 @@ internal sealed class QueueActions(ServerStatus status)
             return;
         }
 
-        foreach (var (name, values) in context.Request.Query)
+        if (QueueFilter.FaultOf(context.Request.Query, known) is { } fault)
         {
-            if (Array.IndexOf(known, name) < 0 || values.Count != 1)
-            {
-                await RefuseAsync(context, Array.IndexOf(known, name) < 0 ? $"{name} is not known here" : $"{name} is given {values.Count} times");
-                return;
-            }
+            await RefuseAsync(context, fault);
+            return;
         }
 
         if (Query(context, "reason")?.Length > MaxReason)
@@ -104,6 +103,7 @@ internal sealed class QueueActions(ServerStatus status)
         }
         else
         {
+            LogChanged(log, action, done.Matched, $"id={id}", Reason(context));
             await HttpServer.WriteJsonAsync(context, new { id = id.ToString(), matched = done.Matched });
         }
     });
@@ -125,6 +125,12 @@ internal sealed class QueueActions(ServerStatus status)
             }
             else
             {
+                if (action == QueueAction.Release && selection.State == MessageState.Held)
+                {
+                    // A message that was held while it was delivered is held, but does not stand so; and only what is held is released.
+                    selection = selection with { State = null };
+                }
+
                 await AdministerAsync(context, queue, new AdministerCommand(action, selection, Batch, Query(context, "reason") ?? ""), token);
             }
         });
@@ -139,6 +145,7 @@ internal sealed class QueueActions(ServerStatus status)
             var done = await ProposeAsync(queue, command, token);
             if (!done.IsAccepted)
             {
+                LogChangedInPart(log, command.Action, total, Condition(context), done.Outcome);
                 await RefuseAsync(context, done, total);
                 return;
             }
@@ -147,10 +154,11 @@ internal sealed class QueueActions(ServerStatus status)
             isComplete = !done.HasMore;
         }
 
+        LogChanged(log, command.Action, total, Condition(context), Reason(context));
         await HttpServer.WriteJsonAsync(context, new { matched = total, complete = isComplete });
     }
 
-    private static async Task SuspendAsync(HttpContext context, QueueAdministration queue, CancellationToken token)
+    private async Task SuspendAsync(HttpContext context, QueueAdministration queue, CancellationToken token)
     {
         if (!TryReadSubject(context, out var scope, out var name))
         {
@@ -177,11 +185,12 @@ internal sealed class QueueActions(ServerStatus status)
             return;
         }
 
+        LogSuspended(log, Named(context), expiry == 0 ? "resumed" : DateTimeOffset.FromUnixTimeMilliseconds(expiry).ToString("u", CultureInfo.InvariantCulture), Reason(context));
         var kept = queue.Suspensions().FirstOrDefault(s => s.Scope == scope && s.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
         await HttpServer.WriteJsonAsync(context, QueueDescription.Describe(kept ?? new Suspension(scope, name, "", queue.Time(), expiry)));
     }
 
-    private static async Task ResumeAsync(HttpContext context, QueueAdministration queue, CancellationToken token)
+    private async Task ResumeAsync(HttpContext context, QueueAdministration queue, CancellationToken token)
     {
         if (!TryReadSubject(context, out var scope, out var name))
         {
@@ -190,6 +199,11 @@ internal sealed class QueueActions(ServerStatus status)
         }
 
         var done = await ProposeAsync(queue, new ResumeCommand(scope, name), token);
+        if (done.IsAccepted)
+        {
+            LogResumed(log, Named(context));
+        }
+
         await (done switch
         {
             { IsAccepted: true } => HttpServer.WriteJsonAsync(context, new { resumed = name }),
@@ -198,6 +212,13 @@ internal sealed class QueueActions(ServerStatus status)
             _ => RefuseAsync(context, done),
         });
     }
+
+    private static string Condition(HttpContext context) =>
+        string.Join(' ', context.Request.Query.Where(q => q.Key is not "reason").Select(q => $"{q.Key}={q.Value}"));
+
+    private static string Reason(HttpContext context) => Query(context, "reason") is { } reason ? $"; reason: {reason}" : "";
+
+    private static string Named(HttpContext context) => Query(context, "domain") is { } domain ? $"domain {domain}" : $"sender {Query(context, "sender")}";
 
     private static bool TryReadSubject(HttpContext context, out SuspensionScope scope, out string name)
     {
@@ -239,4 +260,16 @@ internal sealed class QueueActions(ServerStatus status)
             ? HttpServer.WriteJsonAsync(context, new { error = reason, outcome = isUnknown ? "unknown" : "refused" })
             : HttpServer.WriteJsonAsync(context, new { error = reason, outcome = isUnknown ? "unknown" : "refused", matched });
     }
+
+    [LoggerMessage(1, LogLevel.Information, "an operator's {Action} changed {Count} messages ({Which}){Reason}")]
+    private static partial void LogChanged(ILogger log, QueueAction action, long count, string which, string reason);
+
+    [LoggerMessage(2, LogLevel.Warning, "an operator's {Action} was not done to its end: {Count} messages were changed ({Which}), then the outcome was {Outcome}")]
+    private static partial void LogChangedInPart(ILogger log, QueueAction action, long count, string which, ProposalOutcome outcome);
+
+    [LoggerMessage(3, LogLevel.Information, "an operator suspended {Subject} until {End}{Reason}")]
+    private static partial void LogSuspended(ILogger log, string subject, string end, string reason);
+
+    [LoggerMessage(4, LogLevel.Information, "an operator resumed {Subject}")]
+    private static partial void LogResumed(ILogger log, string subject);
 }

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Quorumail.Core.Delivery;
 using Quorumail.Core.Queue;
 
 namespace Quorumail.Server.Http;
@@ -11,22 +10,14 @@ internal static class QueueDescription
     public const int MaxListedRecipients = 100;
 
     /// <summary>A message in a list.</summary>
-    public static object Brief(QueuedMessage message, long now) => Describe(message, now, message.Recipients.Take(MaxListedRecipients).Select(Brief));
+    public static object Brief(QueuedMessage message, WaitReasons reasons) => Describe(
+        message, reasons.Now, message.Recipients.Take(MaxListedRecipients).Select(recipient => Brief(recipient, reasons.Of(message, recipient))));
 
     /// <summary>All that is known of a message.</summary>
-    /// <param name="message">It.</param>
-    /// <param name="suspensions">All of them.</param>
-    /// <param name="now">Milliseconds of cluster time.</param>
-    public static object Full(QueuedMessage message, IReadOnlyList<Suspension> suspensions, long now)
-    {
-        var destinations = suspensions.Where(s => s.Scope == SuspensionScope.Destination && s.IsInForce(now))
-            .Select(s => s.Name).ToHashSet(StringComparer.OrdinalIgnoreCase);
-        var isSenderSuspended = suspensions.Any(s =>
-            s.Scope == SuspensionScope.Sender && s.IsInForce(now) && s.Name.Equals(message.ReversePath, StringComparison.OrdinalIgnoreCase));
-        return Describe(message, now, message.Recipients.Select(recipient => Full(
-            recipient,
-            isSenderSuspended || destinations.Contains(RouteTable.DomainOf(recipient.Envelope.Address).TrimEnd('.').ToString()))));
-    }
+    public static object Full(QueuedMessage message, WaitReasons reasons) => Describe(
+        message,
+        reasons.Now,
+        message.Recipients.Select(recipient => Full(recipient, reasons.Of(message, recipient), reasons.IsSuspended(message, recipient))));
 
     /// <summary>A suspect.</summary>
     public static object Describe(ListedSuspect listed) => new
@@ -53,6 +44,7 @@ internal static class QueueDescription
     /// <summary>A removed message.</summary>
     public static object Describe(Removal removal) => new
     {
+        sequence = removal.Sequence,
         id = removal.Id.ToString(),
         from = removal.ReversePath,
         recipients = removal.Recipients,
@@ -61,8 +53,8 @@ internal static class QueueDescription
         reason = removal.Reason,
     };
 
-    /// <summary>How many messages wait for a domain.</summary>
-    public static object Describe(DomainCounts counts) => new
+    /// <summary>How many messages wait for a domain, and why nothing is begun for it.</summary>
+    public static object Describe(DomainCounts counts, WaitReason? reason) => new
     {
         domain = counts.Domain,
         total = counts.Total,
@@ -70,6 +62,9 @@ internal static class QueueDescription
         processing = counts.Attempting,
         retry = counts.Deferred,
         held = counts.Held,
+        waits_for = reason?.For,
+        waits_until = TimeOrNull(reason?.Until ?? 0),
+        waits_because = reason?.Because,
     };
 
     /// <summary>The name of a reason in JSON and on the command line.</summary>
@@ -81,6 +76,9 @@ internal static class QueueDescription
         SuspectReason.Unread250 => "250-unread",
         _ => reason.ToString(),
     };
+
+    /// <summary>A time; null for none.</summary>
+    public static DateTimeOffset? TimeOrNull(long milliseconds) => milliseconds > 0 ? Time(milliseconds) : null;
 
     private static string NameOf(SuspensionScope scope) => scope == SuspensionScope.Sender ? "sender" : "domain";
 
@@ -117,7 +115,7 @@ internal static class QueueDescription
         };
     }
 
-    private static object Brief(QueuedRecipient recipient) => new
+    private static object Brief(QueuedRecipient recipient, WaitReason? reason) => new
     {
         to = recipient.Envelope.Address,
         status = NameOf(recipient.State),
@@ -125,9 +123,12 @@ internal static class QueueDescription
         next_retry_at = NextRetry(recipient),
         last_error = ErrorOf(recipient),
         next_hop = recipient.LastResult?.NextHop,
+        waits_for = reason?.For,
+        waits_until = TimeOrNull(reason?.Until ?? 0),
+        waits_because = reason?.Because,
     };
 
-    private static object Full(QueuedRecipient recipient, bool isSuspended) => new
+    private static object Full(QueuedRecipient recipient, WaitReason? reason, bool isSuspended) => new
     {
         to = recipient.Envelope.Address,
         status = NameOf(recipient.State),
@@ -135,6 +136,9 @@ internal static class QueueDescription
         next_retry_at = NextRetry(recipient),
         last_error = ErrorOf(recipient),
         next_hop = recipient.LastResult?.NextHop,
+        waits_for = reason?.For,
+        waits_until = TimeOrNull(reason?.Until ?? 0),
+        waits_because = reason?.Because,
         open_attempt = recipient.OpenAttempt,
         suspended = isSuspended && !recipient.IsFinal,
         last_outcome = recipient.LastResult is { } result ? NameOf(result.Outcome) : null,
@@ -156,6 +160,4 @@ internal static class QueueDescription
             .Select(NameOf);
 
     private static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
-
-    private static DateTimeOffset? TimeOrNull(long milliseconds) => milliseconds > 0 ? Time(milliseconds) : null;
 }

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Quorumail.Core.Mail;
+using Quorumail.Core.Queue;
 
 namespace Quorumail.Server.Http;
 
@@ -16,18 +17,16 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
     private const int MaxLimit = 10_000;
 
     private static readonly string[] Paging = ["after", "offset", "limit"];
+    private static readonly string[] ListParameters = ["after", "limit"];
 
     /// <summary>Adds the paths.</summary>
     public void Map(IEndpointRouteBuilder application)
     {
         application.MapGet("/api/queue", (RequestDelegate)(context => WithQueueAsync(context, ListAsync)));
-        application.MapGet("/api/queue/domains", Listing((queue, limit, _) =>
-            new { domains = queue.CountsByDomain(limit).Select(QueueDescription.Describe) }));
-        application.MapGet("/api/queue/removals", Listing((queue, limit, _) =>
-            new { removals = queue.Removals(limit).Select(QueueDescription.Describe) }));
+        application.MapGet("/api/queue/domains", Listing(Domains));
+        application.MapGet("/api/queue/removals", Listing(Removals));
         application.MapGet("/api/queue/suspects", Listing(Suspects));
-        application.MapGet("/api/queue/suspensions", Listing((queue, limit, _) =>
-            new { suspensions = queue.Suspensions().Where(s => s.IsInForce(queue.Time())).Take(limit).Select(QueueDescription.Describe) }));
+        application.MapGet("/api/queue/suspensions", Listing(Suspensions));
         application.MapGet("/api/queue/{id}", (RequestDelegate)(context => WithQueueAsync(context, ShowAsync)));
         application.MapGet("/api/stats", (RequestDelegate)(context => WithQueueAsync(context, StatsAsync)));
     }
@@ -37,11 +36,13 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
             ? answer(context, queue)
             : HttpServer.WriteErrorAsync(context, StatusCodes.Status503ServiceUnavailable, "the queue is not open yet");
 
-    private RequestDelegate Listing(Func<QueueAdministration, int, long, object> list) => context =>
+    /// <param name="list">Makes the answer; after is null if none was given.</param>
+    private RequestDelegate Listing(Func<QueueAdministration, int, long?, object> list) => context =>
         WithQueueAsync(context, (_, queue) =>
-            !HttpServer.TryReadLimit(context, DefaultLimit, MaxLimit, out var limit) ? RefuseNumberAsync(context, "limit", 1)
+            QueueFilter.FaultOf(context.Request.Query, ListParameters) is { } fault ? HttpServer.WriteErrorAsync(context, StatusCodes.Status400BadRequest, fault)
+            : !HttpServer.TryReadLimit(context, DefaultLimit, MaxLimit, out var limit) ? RefuseNumberAsync(context, "limit", 1)
             : !TryReadNumber(context, "after", long.MaxValue, -1, out var after) ? RefuseNumberAsync(context, "after", 0, long.MaxValue)
-            : HttpServer.WriteJsonAsync(context, list(queue.Administration, limit, after)));
+            : HttpServer.WriteJsonAsync(context, list(queue.Administration, limit, after < 0 ? null : after)));
 
     private Task ListAsync(HttpContext context, QueueView queue)
     {
@@ -75,9 +76,12 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
         var counts = queue.Counts();
         var found = queue.Administration.Select(selection, after, (int)offset + limit + 1);
         var page = found.Messages.Skip((int)offset).Take(limit).ToArray();
-        var now = queue.Administration.Time();
+        var reasons = new WaitReasons(queue.Administration);
+        var hasMajority = status.Cluster?.HasQuorum ?? true;
         return HttpServer.WriteJsonAsync(context, new
         {
+            quorum = hasMajority,
+            as_of = QueueDescription.TimeOrNull(hasMajority ? reasons.Now : queue.Administration.AppliedAt()),
             total = counts.Total,
             pending = counts.Queued,
             processing = counts.Attempting,
@@ -85,16 +89,59 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
             held = counts.Held,
             size_bytes = counts.Octets,
             matched = found.Matched,
-            messages = page.Select(message => QueueDescription.Brief(message, now)),
+            messages = page.Select(message => QueueDescription.Brief(message, reasons)),
             next = found.Messages.Count > offset + limit ? page[^1].Id.ToString() : null,
         });
     }
 
-    private static object Suspects(QueueAdministration queue, int limit, long after)
+    // What has no number of its own is numbered as it is listed: after leaves out so many.
+    private static object Domains(QueueAdministration queue, int limit, long? after)
     {
-        var found = queue.Suspects(after, limit + 1);
+        var domains = queue.CountsByDomain();
+        var reasons = new WaitReasons(queue);
         return new
         {
+            total = domains.Count,
+            domains = domains.Skip(Skipped(after)).Take(limit).Select(counts => QueueDescription.Describe(counts, reasons.OfDomain(counts.Domain))),
+            next = NextOf(domains.Count, after, limit),
+        };
+    }
+
+    private static object Suspensions(QueueAdministration queue, int limit, long? after)
+    {
+        var now = queue.Time();
+        Suspension[] suspensions = [.. queue.Suspensions().Where(s => s.IsInForce(now))];
+        return new
+        {
+            total = suspensions.Length,
+            suspensions = suspensions.Skip(Skipped(after)).Take(limit).Select(QueueDescription.Describe),
+            next = NextOf(suspensions.Length, after, limit),
+        };
+    }
+
+    private static int Skipped(long? after) => (int)Math.Min(after ?? 0, int.MaxValue);
+
+    private static long? NextOf(int total, long? after, int limit) => total - (after ?? 0) > limit ? (after ?? 0) + limit : null;
+
+    private static object Removals(QueueAdministration queue, int limit, long? after)
+    {
+        var found = queue.Removals(after ?? long.MaxValue, limit + 1);
+        return new
+        {
+            total = queue.RemovalCount(),
+            removals = found.Take(limit).Select(QueueDescription.Describe),
+            next = found.Count > limit ? found[limit - 1].Sequence : (long?)null,
+        };
+    }
+
+    private static object Suspects(QueueAdministration queue, int limit, long? after)
+    {
+        var found = queue.Suspects(after ?? -1, limit + 1);
+        var (listed, overflowed) = queue.SuspectCounts();
+        return new
+        {
+            total = listed,
+            overflowed,
             suspects = found.Take(limit).Select(QueueDescription.Describe),
             next = found.Count > limit ? found[limit - 1].Sequence : (long?)null,
         };
@@ -104,7 +151,7 @@ internal sealed class QueueEndpoints(ServerStatus status, TimeProvider clock)
     {
         var administration = queue.Administration;
         return QueueId.TryParse((string?)context.Request.RouteValues["id"], out var id) && administration.Find(id) is { } message
-            ? HttpServer.WriteJsonAsync(context, QueueDescription.Full(message, administration.Suspensions(), administration.Time()))
+            ? HttpServer.WriteJsonAsync(context, QueueDescription.Full(message, new WaitReasons(administration)))
             : QueueActions.WriteNoMessageAsync(context);
     }
 

@@ -22,6 +22,20 @@ internal static class QueueFilter
     /// <summary>Whether something is asked of the messages.</summary>
     public static bool IsAny(QueueSelection selection) => selection != new QueueSelection();
 
+    /// <summary>What of a query is not known, or given twice; null: nothing.</summary>
+    public static string? FaultOf(IQueryCollection query, ReadOnlySpan<string> known)
+    {
+        foreach (var (name, values) in query)
+        {
+            if (!known.Contains(name) || values.Count != 1)
+            {
+                return known.Contains(name) ? $"{name} is given {values.Count} times" : $"{name} is not known here";
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>Reads the conditions.</summary>
     /// <param name="query">All of it.</param>
     /// <param name="others">Names that may stand beside the conditions.</param>
@@ -31,11 +45,15 @@ internal static class QueueFilter
         IQueryCollection query, ReadOnlySpan<string> others, out QueueSelection selection, [NotNullWhen(false)] out string? fault)
     {
         selection = new QueueSelection();
+        fault = FaultOf(query, [.. Conditions, .. others]);
+        if (fault is not null)
+        {
+            return false;
+        }
+
         foreach (var (name, values) in query)
         {
-            fault = Array.IndexOf(Conditions, name) < 0 && !others.Contains(name) ? $"{name} is not known here"
-                : values.Count != 1 ? $"{name} is given {values.Count} times"
-                : string.IsNullOrEmpty(values[0]) ? $"{name} is empty" + (name is "sender" ? ": the null sender is <>" : "")
+            fault = string.IsNullOrEmpty(values[0]) ? $"{name} is empty" + (name is "sender" ? ": the null sender is <>" : "")
                 : Add(ref selection, name, values[0]!);
             if (fault is not null)
             {

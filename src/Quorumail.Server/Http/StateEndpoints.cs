@@ -15,7 +15,8 @@ namespace Quorumail.Server.Http;
 /// </summary>
 internal sealed class StateEndpoints(ServerStatus status)
 {
-    private const string Path = "/api/cluster/state";
+    /// <summary>The keys are below it.</summary>
+    public const string Path = "/api/cluster/state";
     private const int DefaultLimit = 100;
 
     private static readonly StateLimits Limits = new();

@@ -121,6 +121,19 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>The log's current term.</summary>
     public long Term => _log.Term;
 
+    /// <summary>Milliseconds of cluster time of the last entry that the queue has applied; 0: none since the start.</summary>
+    public long AppliedAt => _state.AppliedAt;
+
+    /// <summary>How many suspects are listed, and how many have been dropped because there were too many.</summary>
+    public (int Listed, long Overflowed) SuspectCounts => _state.SuspectCounts;
+
+    /// <summary>How many removed messages are listed.</summary>
+    public int RemovalCount => _state.RemovalCount;
+
+    /// <summary>Copies that a message needs before its 250, and how many disks are a majority; both 1 where this disk stands alone.</summary>
+    public (int MinCopies, int Majority) Durability =>
+        _state.Members is { } members ? (members.MinCopies, (members.Nodes.Count / 2) + 1) : (1, 1);
+
     /// <summary>Whether this node drains: it takes no mail, and its messages go to the others.</summary>
     public bool IsDraining => _state.IsDraining;
 
@@ -265,14 +278,17 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     public QueuePage Select(QueueSelection selection, QueueId? after, int limit) =>
         _state.Select(selection, after, limit, ClusterTime);
 
-    /// <summary>The domains for which the most messages wait, these first.</summary>
-    public IReadOnlyList<DomainCounts> CountsByDomain(int limit) => _state.CountsByDomain(limit);
+    /// <summary>The domains for which messages wait, those of the most first.</summary>
+    public IReadOnlyList<DomainCounts> CountsByDomain() => _state.CountsByDomain();
+
+    /// <summary>Whether a member is known to be down.</summary>
+    public bool IsDown(string node) => _state.Members?.Find(node) is { IsDown: true };
 
     /// <summary>Destinations and senders for which nothing may begin.</summary>
     public IReadOnlyList<Suspension> Suspensions => _state.Suspensions;
 
-    /// <summary>Up to <paramref name="limit"/> of the latest messages that operators have removed, oldest first.</summary>
-    public IReadOnlyList<Removal> Removals(int limit) => _state.Removals(limit);
+    /// <summary>Up to <paramref name="limit"/> messages that operators have removed, whose sequence number is below <paramref name="before"/>, latest first.</summary>
+    public IReadOnlyList<Removal> Removals(long before, int limit) => _state.Removals(before, limit);
 
     /// <summary>What this node has noted of a message, also when it has left the queue; null if it notes nothing.</summary>
     /// <exception cref="IOException">It can't be read.</exception>

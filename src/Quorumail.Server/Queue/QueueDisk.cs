@@ -47,7 +47,7 @@ internal sealed class QueueDisk : IAsyncDisposable
         {
             var bodies = new BodyStore(database, replicas?.Invoke(database));
             return new QueueDisk(
-                database, bodies, new ReplicatedQueue(database, bodies, options.WriteBehind, time) { History = OpenHistory(options, loggers) });
+                database, bodies, new ReplicatedQueue(database, bodies, options.WriteBehind, time, loggers) { History = OpenHistory(options, loggers) });
         }
         catch
         {

@@ -1,9 +1,13 @@
 using System.Diagnostics.CodeAnalysis;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Cluster.Log;
 using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Http;
 using Quorumail.Server.Limits;
+using Quorumail.Server.Logging;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Queue.History;
 using Quorumail.Server.Storage;
@@ -25,16 +29,21 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
 
     private const int SnapshotBatchRecords = 1000;
 
+    private const long OverflowsPerLine = 1000;
+
     private readonly Lock _gate = new();
     private readonly Database _database;
     private readonly QueueRecordStore _records;
     private readonly QueueChanges _changes = new();
     private readonly List<QueueCommand?> _commands = [];
+    private readonly ILogger _mailLog;
+    private readonly ILogger _log;
     private readonly ITimer _timer;
     private QueueState _state;
     private PendingChanges _pending;
     private PendingChanges? _spare;
     private long _appliedIndex;
+    private long _appliedAt;
     private long _idFloor;
     private bool _isDirty;
     private bool _isWriteQueued;
@@ -48,8 +57,16 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
 
     /// <summary>Reads the queue back from the database.</summary>
     /// <exception cref="StorageException">Damaged, or a later version wrote it.</exception>
-    public ReplicatedQueue(Database database, BodyStore bodies, TimeSpan writeBehind, TimeProvider time)
+    /// <param name="database">Where it is written.</param>
+    /// <param name="bodies">The messages' bodies.</param>
+    /// <param name="writeBehind">How long a change may wait to be written.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="loggers">Told what operators delete, and of what can't be listed any more; null: nobody is.</param>
+    public ReplicatedQueue(Database database, BodyStore bodies, TimeSpan writeBehind, TimeProvider time, ILoggerFactory? loggers = null)
     {
+        loggers ??= NullLoggerFactory.Instance;
+        _mailLog = loggers.CreateLogger(MailLog.Category);
+        _log = loggers.CreateLogger("queue");
         _database = database;
         _records = new QueueRecordStore(database, bodies);
         _pending = new PendingChanges(database.Carried);
@@ -64,6 +81,9 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
     }
 
     public long AppliedIndex => Interlocked.Read(ref _appliedIndex);
+
+    /// <summary>Milliseconds of cluster time of the last entry that was applied; 0: none since the start.</summary>
+    public long AppliedAt => Interlocked.Read(ref _appliedAt);
 
     /// <summary>Ids must be of a later time (milliseconds).</summary>
     public long IdFloor => Interlocked.Read(ref _idFloor);
@@ -174,12 +194,36 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         }
     }
 
-    /// <summary>Up to <paramref name="limit"/> of the latest messages that operators have removed, oldest first.</summary>
-    public Removal[] Removals(int limit)
+    /// <summary>Up to <paramref name="limit"/> messages that operators have removed, whose sequence number is below <paramref name="before"/>, latest first.</summary>
+    public Removal[] Removals(long before, int limit)
     {
         lock (_gate)
         {
-            return [.. _state.Removals.TakeLast(limit)];
+            return [.. _state.Removals.TakeWhile(removal => removal.Sequence < before).TakeLast(limit).Reverse()];
+        }
+    }
+
+    /// <summary>How many removed messages are listed.</summary>
+    public int RemovalCount
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _state.RemovalCount;
+            }
+        }
+    }
+
+    /// <summary>How many suspects are listed, and how many have been dropped because there were too many.</summary>
+    public (int Listed, long Overflowed) SuspectCounts
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return (_state.SuspectCount, _state.Marks.SuspectsOverflowed);
+            }
         }
     }
 
@@ -188,7 +232,7 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         QueueListing.Page(AllMessages(), selection, after, limit, now);
 
     /// <summary>How many messages wait for each domain, those of the most messages first. Looks through all messages.</summary>
-    public IReadOnlyList<DomainCounts> CountsByDomain(int limit) => QueueListing.CountByDomain(AllMessages(), limit);
+    public IReadOnlyList<DomainCounts> CountsByDomain() => QueueListing.CountByDomain(AllMessages());
 
     private QueuedMessage[] AllMessages()
     {
@@ -292,6 +336,7 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
             }
 
             Interlocked.Exchange(ref _appliedIndex, index);
+            Interlocked.Exchange(ref _appliedAt, stamp);
             Interlocked.Exchange(ref _idFloor, _state.IdFloor);
             _isDirty = true;
             isDue = _pending.Count + Limits.PendingCount >= PendingMax || _pending.BodyBytes >= PendingBodyBytesMax || _pending.CarriedBytes >= PendingBodyBytesMax;
@@ -419,12 +464,14 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
             _state.TryGet(id, out subject);
         }
 
+        var overflowed = _state.Marks.SuspectsOverflowed;
         var status = _state.Apply(command, stamp, _changes);
         var answer = command is AdministerCommand
             ? new QueueAnswer(status, _changes.Matched, _changes.HasMore).Encode()
             : QueueAnswer.Encode(status);
         if (!_changes.IsEmpty)
         {
+            Report(stamp, overflowed);
             if (_changes.MembersChanged)
             {
                 LookAtOwnNode();
@@ -474,6 +521,30 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         }
     }
 
+    // Every node applies a deletion; the one that was to deliver the message tells of it, as of every end of its messages.
+    private void Report(long stamp, long overflowedBefore)
+    {
+        for (var i = 0; i < _changes.Deleted.Count; i++)
+        {
+            var (message, removal) = (_changes.Deleted[i], _changes.Removals[i]);
+            if (NodeId is null || string.Equals(message.Owner, NodeId, StringComparison.Ordinal))
+            {
+                Metrics.MessagesDeleted.Inc();
+                Metrics.RecipientsDeleted.Inc(removal.Recipients);
+                MailLog.Deleted(
+                    _mailLog, message.Id, message.ReversePath, removal.Recipients, removal.InDoubt, TimeSpan.FromMilliseconds(stamp - message.EnqueuedAt),
+                    removal.Reason.Length > 0 ? $"deleted: {removal.Reason}" : "deleted");
+            }
+        }
+
+        // The first, and then one line for many.
+        var overflowed = _state.Marks.SuspectsOverflowed;
+        if (overflowed / OverflowsPerLine > overflowedBefore / OverflowsPerLine || (overflowedBefore == 0 && overflowed > 0))
+        {
+            LogSuspectsOverflow(_log, overflowed);
+        }
+    }
+
     // Who is no member any more takes no mail either.
     private void LookAtOwnNode() =>
         _isDraining = NodeId is { } self && _state.Members is { } members && members.Find(self) is not { IsDraining: false };
@@ -499,4 +570,7 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         AttemptGivenUpCommand { Id: var id } => id,
         _ => null,
     };
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "the list of suspects is full: {Count} that may have been delivered twice are listed no more, the oldest; queue suspects shows the rest")]
+    private static partial void LogSuspectsOverflow(ILogger logger, long count);
 }

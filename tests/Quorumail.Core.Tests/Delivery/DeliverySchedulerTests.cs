@@ -69,6 +69,36 @@ public sealed class DeliverySchedulerTests
     }
 
     [Fact]
+    public void A_destination_that_rests_is_told_with_the_reason_and_the_end_of_it()
+    {
+        var scheduler = Scheduler();
+        scheduler.Observe(QueuedMessages.New(1, "u@x"));
+        scheduler.Observe(QueuedMessages.New(2, "u@x"));
+        scheduler.Observe(QueuedMessages.New(3, "a@y"));
+        Assert.Null(scheduler.RestOf("u@x", Start));
+        foreach (var job in TakeAll(scheduler, Start))
+        {
+            if (job.Destination.Domain == "x")
+            {
+                scheduler.Unreachable(job.Destination, Refused, Start, 0.5);
+            }
+            else
+            {
+                scheduler.HoldBack(job.Destination, Start + 5000);
+            }
+
+            scheduler.Completed(job, recorded: false, Start);
+        }
+
+        var rest = scheduler.RestOf("other@X.", Start)!;
+        Assert.Equal(Refused, rest.Failure);
+        Assert.Equal(new DestinationRest(Start + 5000, null), scheduler.RestOf("a@y", Start));
+        Assert.Null(scheduler.RestOf("a@z", Start));
+        Assert.Null(scheduler.RestOf("u@x", rest.Until));
+        Assert.Null(scheduler.RestOf("a@y", Start + 5000));
+    }
+
+    [Fact]
     public void A_recorded_job_is_not_offered_again_before_its_result_is_observed()
     {
         var scheduler = Scheduler();

@@ -38,6 +38,9 @@ public sealed class ClusterCommandTests : IAsyncLifetime
         Assert.Equal((0, ""), (status.Code, status.Error));
         Assert.Contains("leader    node1 in term 7, quorum: yes", status.Output, StringComparison.Ordinal);
         Assert.Contains("this node node1, leader, healthy, up 3600 s", status.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("durability", status.Output, StringComparison.Ordinal);
+        _status.Open(new QueueView(() => default, () => 0, () => 0) { Durability = () => (1, 2) });
+        Assert.Contains("durability 250 means 1 disk, fewer than a majority (2)", (await RunAsync("cluster status")).Output, StringComparison.Ordinal);
         Assert.Contains("\"total_nodes\": 3", (await RunAsync("cluster status --json")).Output, StringComparison.Ordinal);
 
         var nodes = await RunAsync("cluster nodes");

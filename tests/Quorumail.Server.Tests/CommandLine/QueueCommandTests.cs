@@ -1,4 +1,5 @@
 using Quorumail.Cluster.Log;
+using Quorumail.Core.Delivery;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Http;
 using Quorumail.Server.Queue;
@@ -32,7 +33,7 @@ public sealed class QueueCommandTests : IAsyncLifetime
         var list = await RunAsync("list");
         Assert.Equal((0, ""), (list.Code, list.Error));
         Assert.Contains("2 messages in the queue: 1 pending, 0 in delivery, 1 waiting to be tried again, 0 held", list.Output, StringComparison.Ordinal);
-        Assert.Matches($"{first} +\\S+ \\S+ +<ann@a.example> +<bob@b.example> +queued +1 +\\S+ \\S+ +450 later", list.Output);
+        Assert.Matches($"{first} +retry +[0-9]+[sm] +1 +in [0-9]+m +<ann@a.example> +<bob@b.example> +450 later", list.Output);
         var bounces = await RunAsync("list --sender <>");
         Assert.Contains(second.ToString(), bounces.Output, StringComparison.Ordinal);
         Assert.Contains("matching: 1\n", bounces.Output, StringComparison.Ordinal);
@@ -44,7 +45,7 @@ public sealed class QueueCommandTests : IAsyncLifetime
 
         var show = await RunAsync($"show {first}");
         Assert.Contains("on the disks of node1", show.Output, StringComparison.Ordinal);
-        Assert.Matches("<bob@b.example> +queued +1 .*mx.example.* +4.2.0 +450 later", show.Output);
+        Assert.Matches("<bob@b.example> +retry +1 .*mx.example.* +4.2.0 +450 later", show.Output);
         Assert.Equal(3, (await RunAsync("show 0000000000000000")).Code);
         Assert.Matches("b.example +1 +0 +0 +1 +0", (await RunAsync("domains")).Output);
     }
@@ -61,6 +62,64 @@ public sealed class QueueCommandTests : IAsyncLifetime
             $"^{id} from <ann@a.example>, received [^\n]+\n[^\n]+ attempt 1 by node1\n    <bob@b.example> bounced by mx.example[^\n]+: 4.2.0 550 \\?\\[2Jno[^\n]*\nIt has left the queue.\n$",
             output);
         Assert.Equal(3, (await RunAsync("history 0000000000000000")).Code);
+    }
+
+    [Fact]
+    public async Task Each_line_tells_the_state_that_is_asked_for_and_why_the_message_waits()
+    {
+        var held = await _server.EnqueueAsync("ann@a.example", "bob@held.example");
+        var suspended = await _server.EnqueueAsync("ann@a.example", "bob@suspended.example");
+        var blocked = await _server.EnqueueAsync("ann@a.example", "bob@down.example");
+        await _server.AttemptAsync(held, 0, RecipientOutcome.Deferred, "450 later");
+        await RunAsync($"hold {held}");
+        await RunAsync("suspend --domain suspended.example --reason moving");
+        _server.Open(QueueAdministration.Of(_server.Queue) with
+        {
+            RestOf = address => address.EndsWith("down.example", StringComparison.Ordinal)
+                ? new DestinationRest(_server.Queue.ClusterTime + 600_500, new DeliveryReply(DeliveryVerdict.Temporary, "no route", "4.4.1", ""))
+                : null,
+        });
+
+        Assert.Matches($"{held} +held +[0-9]+[sm] +1 +<ann@a.example> +<bob@held.example> +held by an operator; 450 later", (await RunAsync("list --state held")).Output);
+        var list = (await RunAsync("list --state pending")).Output;
+        Assert.Matches($"{suspended} +suspended +[0-9]+[sm] +0 +<ann@a.example> +<bob@suspended.example> +the destination is suspended: moving", list);
+        Assert.Matches($"{blocked} +pending +[0-9]+[sm] +0 +in [0-9]+m +<ann@a.example> +<bob@down.example> +can't be reached: no route", list);
+        Assert.Matches("suspended.example +1 +1 +0 +0 +0 +the destination is suspended: moving", (await RunAsync("domains")).Output);
+    }
+
+    [Fact]
+    public async Task A_list_that_ends_before_all_is_told_says_so_and_where_it_goes_on()
+    {
+        foreach (var domain in (string[])["a.example", "b.example"])
+        {
+            await _server.EnqueueAsync("ann@a.example", "bob@" + domain);
+            await RunAsync($"suspend --domain {domain}");
+        }
+
+        Assert.Matches("^domain .*\na.example .*\nThere are more, 2 domains in all: --after 1\n$", (await RunAsync("domains --limit 1")).Output);
+        Assert.Matches("^domain .*\nb.example .*\n$", (await RunAsync("domains --limit 1 --after 1")).Output);
+        Assert.Contains("There are more, 2 suspensions in all: --after 1", (await RunAsync("suspensions --limit 1")).Output, StringComparison.Ordinal);
+        await RunAsync("delete --all --yes");
+        var latest = (await RunAsync("removals --limit 1")).Output;
+        Assert.Contains("There are more, 2 removals in all: --after 1", latest, StringComparison.Ordinal);
+        Assert.DoesNotContain("There are more", (await RunAsync("removals --limit 1 --after 1")).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Without_a_majority_the_list_says_of_when_it_is()
+    {
+        _server.Status.Open(new ScriptedCluster { HasQuorum = false });
+        await _server.EnqueueAsync("ann@a.example", "bob@b.example");
+
+        Assert.Matches("^This node has no majority: it shows what it knew at \\S+ \\S+, cluster time.\n1 messages", (await RunAsync("list")).Output);
+    }
+
+    [Fact]
+    public async Task Suspects_that_found_no_room_are_counted()
+    {
+        _server.Open(QueueAdministration.Of(_server.Queue) with { SuspectCounts = () => (100_000, 7) });
+
+        Assert.Equal((0, "7 more were dropped, the oldest, because the list was full.\nNo delivery is in doubt.\n", ""), await RunAsync("suspects"));
     }
 
     [Fact]
@@ -124,6 +183,10 @@ public sealed class QueueCommandTests : IAsyncLifetime
     [InlineData("suspend --domain a --sender b@c")]
     [InlineData("suspend --domain a --ttl soon")]
     [InlineData("show")]
+    [InlineData("show suspects")]
+    [InlineData("show domains")]
+    [InlineData("hold suspects")]
+    [InlineData("delete suspects")]
     public async Task A_wrong_call_ends_with_2_and_changes_nothing(string call)
     {
         await _server.EnqueueAsync("ann@a.example", "bob@b.example");

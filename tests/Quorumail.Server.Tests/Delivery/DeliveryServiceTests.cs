@@ -12,6 +12,7 @@ using Quorumail.Server.Delivery.Maildir;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Logging;
 using Quorumail.Server.Tests.Limits;
+using Quorumail.Server.Tests.Logging;
 using static Quorumail.Server.Tests.Delivery.ModelQueue;
 
 namespace Quorumail.Server.Tests.Delivery;
@@ -20,6 +21,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
 {
     private const string Body = "Subject: x\r\n\r\n.hi\r\n";
 
+    private readonly KeptLogs _logs = new();
     private readonly ScriptedPeer _peer = new();
     private readonly ModelQueue _queue = new();
     private readonly SharedLimits _limits = new DirectLog(TimeProvider.System).NodeOf("n1");
@@ -67,7 +69,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
                 RecordAgainAfter = TimeSpan.FromMilliseconds(1),
                 Limits = new DeliveryLimits { DestinationConcurrency = concurrency },
             },
-            _queue, new DestinationLimits(_limits), dns ?? new TableDns(), time ?? TimeProvider.System, log ?? NullLoggerFactory.Instance, new Random(1));
+            _queue, new DestinationLimits(_limits), dns ?? new TableDns(), time ?? TimeProvider.System, log ?? _logs, new Random(1));
         await _service.StartAsync(TestContext.Current.CancellationToken);
         return _service;
     }
@@ -375,6 +377,10 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
         var ended = await _queue.NextAsync<AttemptEndedCommand>();
         Assert.Equal(RecipientOutcome.Dropped, ended.Results[0].Outcome);
         Assert.Empty(ended.Notices);
+
+        // All that is told of an attempt has been told when its job is over.
+        await _service!.StopAsync(TestContext.Current.CancellationToken);
+        Assert.Contains(_logs.Lines, line => line.StartsWith("Information mail: bounced ", StringComparison.Ordinal) && line.EndsWith("notice=", StringComparison.Ordinal));
     }
 
     [Fact]

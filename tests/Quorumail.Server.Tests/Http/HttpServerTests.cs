@@ -193,6 +193,8 @@ public sealed class HttpServerTests
     [InlineData("/api/queue?limit=10001", HttpStatusCode.BadRequest)]
     [InlineData("/api/queue?limit=x", HttpStatusCode.BadRequest)]
     [InlineData("/api/nothing", HttpStatusCode.NotFound)]
+    [InlineData("/api/x.y", HttpStatusCode.NotFound)]
+    [InlineData("/favicon.ico", HttpStatusCode.NotFound)]
     public async Task Errors_are_json(string path, HttpStatusCode expected)
     {
         await using var server = await TestServer.StartAsync();
@@ -203,6 +205,69 @@ public sealed class HttpServerTests
         Assert.Equal(expected, response.StatusCode);
         using var json = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Token));
         Assert.NotEmpty(json.RootElement.GetProperty("error").GetString()!);
+    }
+
+    [Fact]
+    public async Task A_defect_is_an_error_with_a_body_too()
+    {
+        await using var server = await TestServer.StartAsync();
+        server.Status.Open(EmptyQueue() with { Limits = () => throw new InvalidOperationException("a defect") });
+
+        var response = await server.GetAsync("/api/limits");
+
+        Assert.Equal(HttpStatusCode.InternalServerError, response.StatusCode);
+        using var json = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Token));
+        Assert.Contains("log", json.RootElement.GetProperty("error").GetString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("POST", "/api/queue/hold?all=true", "text/plain", HttpStatusCode.UnsupportedMediaType)]
+    [InlineData("DELETE", "/api/queue?all=true", "application/x-www-form-urlencoded", HttpStatusCode.UnsupportedMediaType)]
+    [InlineData("POST", "/api/cluster/election", null, HttpStatusCode.UnsupportedMediaType)]
+    [InlineData("POST", "/api/queue/hold?all=true", "application/json", HttpStatusCode.ServiceUnavailable)]
+    [InlineData("PUT", "/api/cluster/state/k", "text/plain", HttpStatusCode.ServiceUnavailable)]
+    public async Task A_body_that_is_not_json_is_refused_where_it_is_not_the_value_itself(string method, string path, string? type, HttpStatusCode expected)
+    {
+        await using var server = await TestServer.StartAsync();
+        server.Status.Open(EmptyQueue());
+
+        var response = await server.GetAsync(path, request =>
+        {
+            request.Method = new HttpMethod(method);
+            request.Content = new ByteArrayContent("{}"u8.ToArray());
+            request.Content.Headers.ContentType = type is null ? null : new MediaTypeHeaderValue(type);
+        });
+
+        Assert.Equal(expected, response.StatusCode);
+    }
+
+    [Fact]
+    public async Task The_interfaces_description_can_be_read_without_the_token_but_not_from_other_web_sites()
+    {
+        await using var server = await TestServer.StartAsync(new HttpOptions { Port = 0, Token = "0123456789abcdef" });
+
+        Assert.Equal(HttpStatusCode.OK, (await server.GetAsync("/api")).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await server.GetAsync("/api/openapi.json")).StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await server.GetAsync("/api/limits")).StatusCode);
+        Assert.Equal(HttpStatusCode.Forbidden, (await server.GetAsync("/api", request => request.Headers.Add("Origin", "http://evil.example"))).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_weaker_promise_is_shown_with_the_readiness_and_the_states_add_up()
+    {
+        await using var server = await TestServer.StartAsync();
+        server.Status.Open(EmptyQueue() with { Counts = () => new QueueCounts(1, 2, 3, 4) { Held = 5 }, Durability = () => (1, 2) });
+        server.Status.SetPhase(null);
+
+        using var ready = JsonDocument.Parse(await (await server.GetAsync("/readyz")).Content.ReadAsStringAsync(Token));
+        Assert.StartsWith("250 means 1 disk, fewer than a majority (2)", ready.RootElement.GetProperty("weakness").GetString(), StringComparison.Ordinal);
+        server.Status.Open(EmptyQueue() with { Counts = () => new QueueCounts(1, 2, 3, 4) { Held = 5 }, Durability = () => (2, 2) });
+        using var full = JsonDocument.Parse(await (await server.GetAsync("/readyz")).Content.ReadAsStringAsync(Token));
+        Assert.Equal(JsonValueKind.Null, full.RootElement.GetProperty("weakness").ValueKind);
+
+        var metrics = await (await server.GetAsync("/metrics")).Content.ReadAsStringAsync(Token);
+        Assert.Contains("\nsmtp_queue_size 11\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("\nsmtp_messages_queued{state=\"held\"} 5\n", metrics, StringComparison.Ordinal);
     }
 
     [Fact]

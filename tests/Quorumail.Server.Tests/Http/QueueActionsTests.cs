@@ -59,6 +59,61 @@ public sealed class QueueActionsTests : IAsyncLifetime
         Assert.Equal(0, _server.Queue.Count);
     }
 
+    [Fact]
+    public async Task What_was_held_while_it_was_delivered_is_released_with_all_that_is_held()
+    {
+        var id = await _server.EnqueueAsync("ann@a.example", "bob@b.example");
+        await _server.EnqueueAsync("ann@a.example", "cat@c.example");
+        Assert.True(_server.Queue.TryGet(id, out var message));
+        await _server.Queue.ProposeAsync(new AttemptStartedCommand(id, message.Epoch, 1, [0]), TestContext.Current.CancellationToken);
+
+        Assert.Equal(2, await MatchedAsync(HttpMethod.Post, "/api/queue/hold?all=true"));
+        Assert.Equal(1, await MatchedAsync(HttpMethod.Post, "/api/queue/release?state=held&domain=b.example"));
+        Assert.Equal(1, await MatchedAsync(HttpMethod.Post, "/api/queue/release?state=held"));
+
+        Assert.Equal(0, await MatchedAsync(HttpMethod.Post, "/api/queue/release?all=true"));
+    }
+
+    [Fact]
+    public async Task What_operators_do_is_logged_and_each_deletion_is_told_and_counted()
+    {
+        var before = (Metrics.MessagesDeleted.Value, Metrics.RecipientsDeleted.Value);
+        var id = await _server.EnqueueAsync("ann@a.example", "bob@b.example", "cat@c.example");
+        await _server.AttemptAsync(id, 0, RecipientOutcome.Delivered, "250 ok");
+        var other = await _server.EnqueueAsync("", "dan@d.example");
+        foreach (var (method, path) in ((HttpMethod, string)[])
+            [
+                (HttpMethod.Post, "/api/queue/hold?all=true"),
+                (HttpMethod.Post, $"/api/queue/{other}/release"),
+                (HttpMethod.Post, "/api/queue/requeue?domain=none.example&state=retry"),
+                (HttpMethod.Post, "/api/queue/suspend?domain=b.example&reason=moving"),
+                (HttpMethod.Post, "/api/queue/resume?domain=b.example"),
+                (HttpMethod.Delete, $"/api/queue/{id}?reason=spam"),
+                (HttpMethod.Delete, "/api/queue?sender=<>"),
+            ])
+        {
+            await _server.DoAsync(method, path);
+        }
+
+        Assert.Equal(
+            [
+                "Information queue: an operator's Hold changed 2 messages (all=true)",
+                $"Information queue: an operator's Release changed 1 messages (id={other})",
+                "Information queue: an operator's Requeue changed 0 messages (domain=none.example state=retry)",
+                "Information queue: an operator suspended domain b.example until resumed; reason: moving",
+                "Information queue: an operator resumed domain b.example",
+                $"Information queue: an operator's Delete changed 1 messages (id={id}); reason: spam",
+                "Information queue: an operator's Delete changed 1 messages (sender=<>)",
+            ],
+            _server.Logs.Lines.Where(line => line.Contains("an operator", StringComparison.Ordinal)));
+        var removed = _server.Logs.Lines.Where(line => line.StartsWith("Information mail: removed", StringComparison.Ordinal)).ToArray();
+        Assert.Matches($"removed qid={id} from=ann@a.example nrcpt=1 doubt=0 delay=\\S+ reason=deleted: spam$", removed[0]);
+        Assert.Matches($"removed qid={other} from= nrcpt=1 doubt=0 delay=\\S+ reason=deleted$", removed[1]);
+        Assert.Equal(2, removed.Length);
+        Assert.True(Metrics.MessagesDeleted.Value >= before.Item1 + 2);
+        Assert.True(Metrics.RecipientsDeleted.Value >= before.Item2 + 2);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("?reason=why")]

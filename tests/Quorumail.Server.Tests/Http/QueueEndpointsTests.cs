@@ -1,6 +1,8 @@
 using System.Net;
 using System.Text.Json;
+using Quorumail.Core.Delivery;
 using Quorumail.Core.Queue;
+using Quorumail.Server.Http;
 
 namespace Quorumail.Server.Tests.Http;
 
@@ -81,6 +83,10 @@ public sealed class QueueEndpointsTests : IAsyncLifetime
     [InlineData("?state=held&status=held")]
     [InlineData("?age=old")]
     [InlineData("/suspects?after=x")]
+    [InlineData("/suspects?domain=b.example")]
+    [InlineData("/domains?domain=b.example")]
+    [InlineData("/removals?limit=1&limit=2")]
+    [InlineData("/suspensions?offset=1")]
     public async Task What_can_not_be_meant_is_refused(string query)
     {
         var (status, body) = await _server.SendAsync(HttpMethod.Get, "/api/queue" + query);
@@ -153,6 +159,116 @@ public sealed class QueueEndpointsTests : IAsyncLifetime
         var rest = await _server.GetAsync($"/api/queue/suspects?limit=2&after={Number(first, "next")}");
         Assert.Equal("r2@b.example", Text(Assert.Single(rest.GetProperty("suspects").EnumerateArray()), "recipient"));
         Assert.Null(Text(rest, "next"));
+    }
+
+    [Fact]
+    public async Task Domains_suspensions_and_removals_are_listed_a_page_at_a_time_with_their_number()
+    {
+        foreach (var name in (string[])["a", "b", "c"])
+        {
+            await _server.EnqueueAsync("x@x.example", $"r@{name}.example");
+            await _server.DoAsync(HttpMethod.Post, $"/api/queue/suspend?domain={name}.example");
+        }
+
+        Assert.Equal(["a.example", "b.example", "c.example"], await PagesAsync("domains", "domain"));
+        Assert.Equal(["a.example", "b.example", "c.example"], await PagesAsync("suspensions", "name"));
+        await _server.DoAsync(HttpMethod.Delete, "/api/queue?domain=b.example&reason=first");
+        await _server.DoAsync(HttpMethod.Delete, "/api/queue?domain=a.example&reason=second");
+        await _server.DoAsync(HttpMethod.Delete, "/api/queue?all=true&reason=third");
+        Assert.Equal(["third", "second", "first"], await PagesAsync("removals", "reason"));
+    }
+
+    [Fact]
+    public async Task A_recipient_is_shown_with_the_reason_why_it_waits()
+    {
+        var id = await _server.EnqueueAsync("a@a.example", "sus@b.example", "down@c.example", "limit@d.example", "later@e.example", "turn@f.example");
+        await _server.AttemptAsync(id, 3, RecipientOutcome.Deferred, "450 later");
+        await _server.DoAsync(HttpMethod.Post, "/api/queue/suspend?domain=b.example&reason=moving");
+        var now = _server.Queue.ClusterTime;
+        var administration = QueueAdministration.Of(_server.Queue) with
+        {
+            RestOf = address => address[..1] switch
+            {
+                "d" => new DestinationRest(now + 60_000, new DeliveryReply(DeliveryVerdict.Temporary, "connection\nrefused", "4.4.1", "")),
+                "l" => new DestinationRest(now + 60_000, null),
+                _ => null,
+            },
+        };
+        _server.Open(administration);
+        Assert.Equal(
+            [
+                "resume : the destination is suspended: moving",
+                "destination 60: can't be reached: connection refused",
+                "limit 60: a limit of the destination is used up",
+                "retry 3600: ",
+                "turn : ",
+            ],
+            await ReasonsAsync());
+
+        _server.Open(administration with { IsDown = node => node == "node1" });
+        Assert.Equal("node : node1 is down, and no node that is up has a copy", (await ReasonsAsync())[4]);
+        _server.Open(administration with { NodeId = "node2" });
+        Assert.Equal("turn : node1 delivers it: ask there", (await ReasonsAsync())[4]);
+        await _server.DoAsync(HttpMethod.Post, $"/api/queue/{id}/hold");
+        Assert.All(await ReasonsAsync(), reason => Assert.Equal("release : held by an operator", reason));
+
+        async Task<string[]> ReasonsAsync()
+        {
+            var listed = (await _server.GetAsync("/api/queue")).GetProperty("messages")[0].GetProperty("recipients").EnumerateArray();
+            var shown = (await _server.GetAsync($"/api/queue/{id}")).GetProperty("recipients").EnumerateArray();
+            Assert.Equal(shown.Select(Describe), listed.Select(Describe));
+            return [.. listed.Select(Describe)];
+        }
+
+        string Describe(JsonElement recipient) =>
+            $"{Text(recipient, "waits_for")} {SecondsTo(recipient)}: {Text(recipient, "waits_because")}";
+
+        string SecondsTo(JsonElement recipient) => recipient.GetProperty("waits_until") is { ValueKind: JsonValueKind.String } until
+            ? $"{Math.Round((until.GetDateTimeOffset() - DateTimeOffset.FromUnixTimeMilliseconds(now)).TotalSeconds / 60) * 60}" : "";
+    }
+
+    [Fact]
+    public async Task A_view_says_whether_it_is_of_now()
+    {
+        await _server.EnqueueAsync("a@a.example", "b@b.example");
+        var before = _server.Queue.ClusterTime;
+        var now = await _server.GetAsync("/api/queue");
+        Assert.True(now.GetProperty("quorum").GetBoolean());
+        Assert.True(now.GetProperty("as_of").GetDateTimeOffset().ToUnixTimeMilliseconds() >= before);
+
+        _server.Status.Open(new ScriptedCluster { HasQuorum = false });
+        _server.Open(QueueAdministration.Of(_server.Queue) with { AppliedAt = () => 5000 });
+        var past = await _server.GetAsync("/api/queue");
+        Assert.False(past.GetProperty("quorum").GetBoolean());
+        Assert.Equal(DateTimeOffset.FromUnixTimeMilliseconds(5000), past.GetProperty("as_of").GetDateTimeOffset());
+        Assert.InRange(_server.Queue.AppliedAt, 1, _server.Queue.ClusterTime);
+    }
+
+    [Fact]
+    public async Task Suspects_that_found_no_room_are_told()
+    {
+        _server.Open(QueueAdministration.Of(_server.Queue) with { SuspectCounts = () => (100_000, 7) });
+
+        var answer = await _server.GetAsync("/api/queue/suspects");
+
+        Assert.Equal((100_000, 7), (Number(answer, "total"), Number(answer, "overflowed")));
+    }
+
+    private async Task<string[]> PagesAsync(string list, string name)
+    {
+        var found = new List<string>();
+        for (var after = ""; ;)
+        {
+            var page = await _server.GetAsync($"/api/queue/{list}?limit=2{after}");
+            Assert.Equal(3, Number(page, "total"));
+            found.AddRange(page.GetProperty(list).EnumerateArray().Select(item => Text(item, name)!));
+            if (page.GetProperty("next").ValueKind == JsonValueKind.Null)
+            {
+                return [.. found];
+            }
+
+            after = $"&after={Number(page, "next")}";
+        }
     }
 
     private static string[] Ids(JsonElement answer) =>

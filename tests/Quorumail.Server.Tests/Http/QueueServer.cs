@@ -1,12 +1,12 @@
 using System.Net;
 using System.Text.Json;
-using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Core.Limits;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Http;
 using Quorumail.Server.Queue;
+using Quorumail.Server.Tests.Logging;
 using Quorumail.Server.Tests.Queue;
 using Quorumail.Server.Tests.Storage;
 
@@ -27,6 +27,9 @@ internal sealed class QueueServer : IAsyncDisposable
 
     public MailQueue Queue { get; private set; } = null!;
 
+    /// <summary>What queue and interface have logged.</summary>
+    public KeptLogs Logs { get; } = new();
+
     public ServerStatus Status { get; } = new(TimeProvider.System);
 
     public int Port => _http.EndPoint.Port;
@@ -36,11 +39,11 @@ internal sealed class QueueServer : IAsyncDisposable
     public static async Task<QueueServer> StartAsync(string token = "")
     {
         var server = new QueueServer();
-        server.Queue = await MailQueueTests.OpenAsync(server._directory, "node1");
+        server.Queue = await MailQueueTests.OpenAsync(server._directory, "node1", server.Logs);
         server.Open(QueueAdministration.Of(server.Queue));
         server.Status.Open(new StandaloneView("node1", server.Status, TimeProvider.System));
         server.Status.SetPhase(null);
-        server._http = await HttpServer.StartAsync(new HttpOptions { Port = 0, Token = token }, server.Status, NullLoggerFactory.Instance, Token);
+        server._http = await HttpServer.StartAsync(new HttpOptions { Port = 0, Token = token }, server.Status, server.Logs, Token);
         return server;
     }
 

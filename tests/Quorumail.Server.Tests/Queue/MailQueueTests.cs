@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
@@ -191,10 +192,10 @@ public sealed class MailQueueTests
         }
     }
 
-    internal static Task<MailQueue> OpenAsync(TemporaryDirectory directory, string? nodeId = null) =>
+    internal static Task<MailQueue> OpenAsync(TemporaryDirectory directory, string? nodeId = null, ILoggerFactory? logs = null) =>
         MailQueue.OpenAsync(
             new MailQueueOptions { Database = new DatabaseOptions { Path = directory.Path }, NodeId = nodeId },
-            TimeProvider.System, NullLoggerFactory.Instance, Token);
+            TimeProvider.System, logs ?? NullLoggerFactory.Instance, Token);
 
     internal static async Task<QueueId> EnqueueAsync(MailQueue queue, byte[] octets)
     {

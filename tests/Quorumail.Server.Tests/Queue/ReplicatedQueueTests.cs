@@ -6,6 +6,7 @@ using Quorumail.Server.Queue;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
+using Quorumail.Server.Tests.Logging;
 using Quorumail.Server.Tests.Storage;
 
 namespace Quorumail.Server.Tests.Queue;
@@ -388,6 +389,47 @@ public sealed class ReplicatedQueueTests
         Assert.False(queue.Feed.TryRead(out _));
         Assert.Equal((1, 0), (queue.CountOwnedBy("n3"), queue.Copies.TooFew));
         Assert.Equal(3, queue.Members!.Nodes.Count);
+    }
+
+    [Fact]
+    public async Task Of_all_nodes_that_apply_a_deletion_the_owner_logs_it()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        using var logs = new KeptLogs();
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System, logs) { NodeId = "n1" };
+        var envelope = new Envelope("", [new EnvelopeRecipient("a@b")]);
+        BodyHolder[] nodes = [new("n1", 1), new("n2", 1), new("n3", 1)];
+        var mine = new EnqueueCommand(QueueId.Create(1, 1), envelope, 5, default, new byte[16], [nodes[0], nodes[1]], "n1");
+        var others = mine with { Id = QueueId.Create(1, 2), Owner = "n2" };
+        Apply(queue, 1, [([new NodesChangedCommand(nodes, 2), mine, others, new AdministerCommand(QueueAction.Delete, new QueueSelection())], After.Nothing)]);
+
+        Assert.Equal(0, queue.Count);
+        Assert.Equal([$"Information mail: removed qid={mine.Id} from= nrcpt=1 doubt=0 delay=00:00:00 reason=deleted"], logs.Lines);
+    }
+
+    [Fact]
+    public async Task A_suspect_that_finds_no_room_is_warned_of_once_for_many()
+    {
+        using var directory = new TemporaryDirectory();
+        await using var database = BodyStoreTests.Open(directory);
+        using var logs = new KeptLogs();
+        await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System, logs);
+        var room = new QueueLimits().MaxSuspects;
+        (QueueCommand[], After)[] history = [([.. Enumerable.Range(0, room).Select(Unread)], After.Nothing), .. Enumerable.Range(room, 3).Select(i => (new[] { Unread(i) }, After.Nothing))];
+        Apply(queue, 1, history);
+        Assert.Empty(logs.Lines);
+        Assert.Equal((room, 0), queue.SuspectCounts);
+
+        for (var index = 2; index <= history.Length; index++)
+        {
+            Apply(queue, index, history);
+        }
+
+        Assert.Equal((room, 3), queue.SuspectCounts);
+        Assert.StartsWith("Warning queue: the list of suspects is full: 1 ", Assert.Single(logs.Lines), StringComparison.Ordinal);
+
+        static QueueCommand Unread(int i) => new ReportUnreadReplyCommand(QueueId.Create(1, (uint)i));
     }
 
     /// <summary>Holds up the database's writer.</summary>
