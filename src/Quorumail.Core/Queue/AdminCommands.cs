@@ -12,7 +12,14 @@ public sealed record AdministerCommand(
     QueueAction Action,
     QueueSelection Selection,
     int Limit = 10_000,
-    string Reason = "") : QueueCommand;
+    string Reason = "") : QueueCommand
+{
+    /// <summary>
+    /// Requeues every recipient that waits and has not been requeued in this way since its last attempt: one that is due already, and is kept back by
+    /// its destination, too. False: those alone whose time has not come.
+    /// </summary>
+    public bool IncludesDue { get; init; }
+}
 
 /// <summary>
 /// Begins no attempt any more for a destination domain or a sender, until it is resumed or the time has come. A later one

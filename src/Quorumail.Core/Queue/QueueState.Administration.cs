@@ -43,7 +43,7 @@ public sealed partial class QueueState
                     Replace(message with { IsHeld = false }, changes);
                     break;
                 case QueueAction.Requeue:
-                    Replace(message with { Recipients = Requeued(message, stamp) }, changes);
+                    Replace(message with { Recipients = Requeued(command, message, stamp) }, changes);
                     break;
                 default:
                     Delete(message, command.Reason, stamp, changes);
@@ -137,29 +137,33 @@ public sealed partial class QueueState
 
         void Consider(QueuedMessage message)
         {
-            if (IsChangedBy(command.Action, message, stamp) && command.Selection.Matches(message, stamp))
+            if (IsChangedBy(command, message, stamp) && command.Selection.Matches(message, stamp))
             {
                 oldest.Add(message);
             }
         }
     }
 
-    private static bool IsChangedBy(QueueAction action, QueuedMessage message, long stamp) => action switch
+    private static bool IsChangedBy(AdministerCommand command, QueuedMessage message, long stamp) => command.Action switch
     {
         QueueAction.Hold => !message.IsHeld,
         QueueAction.Release => message.IsHeld,
-        QueueAction.Requeue => message.Recipients.Any(r => r.State == RecipientState.Queued && r.NextAttemptAt > stamp),
+        QueueAction.Requeue => message.Recipients.Any(r => IsRequeued(command, r, stamp)),
         _ => true,
     };
 
-    private static QueuedRecipient[] Requeued(QueuedMessage message, long stamp)
+    private static bool IsRequeued(AdministerCommand command, QueuedRecipient recipient, long stamp) =>
+        recipient.State == RecipientState.Queued && recipient.NextAttemptAt > (command.IncludesDue ? 0 : stamp);
+
+    // With those that are due, the time is one before all others: it tells whoever schedules that it was asked for, and the next such command that it was done.
+    private static QueuedRecipient[] Requeued(AdministerCommand command, QueuedMessage message, long stamp)
     {
         var recipients = ToArray(message.Recipients);
         for (var i = 0; i < recipients.Length; i++)
         {
-            if (recipients[i].State == RecipientState.Queued && recipients[i].NextAttemptAt > stamp)
+            if (IsRequeued(command, recipients[i], stamp))
             {
-                recipients[i] = recipients[i] with { NextAttemptAt = stamp };
+                recipients[i] = recipients[i] with { NextAttemptAt = command.IncludesDue ? 0 : stamp };
             }
         }
 

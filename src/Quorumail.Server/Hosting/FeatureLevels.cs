@@ -12,6 +12,9 @@ internal static class FeatureLevels
     /// <summary>Shares of limits that are kept until their nodes have adopted smaller ones.</summary>
     public const int KeptShares = 4;
 
+    /// <summary>Requeueing recipients that are due.</summary>
+    public const int RequeueOfDue = 4;
+
     /// <summary>The highest that this program knows.</summary>
-    public const int Highest = KeptShares;
+    public const int Highest = RequeueOfDue;
 }

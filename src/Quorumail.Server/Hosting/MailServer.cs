@@ -213,7 +213,11 @@ internal sealed partial class MailServer : IAsyncDisposable
         _status.Open(
             new QueueView(() => queue.Counts, () => queue.CommitIndex, () => queue.AppliedIndex)
             {
-                Administration = QueueAdministration.Of(queue) with { RestOf = address => _delivery?.RestOf(address) },
+                Administration = QueueAdministration.Of(queue) with
+                {
+                    RestOf = address => _delivery?.RestOf(address),
+                    KnowRequeueOfDue = () => _cluster is null || _cluster.Manager.Node?.FeatureLevel >= FeatureLevels.RequeueOfDue,
+                },
                 Term = () => queue.Term,
                 Copies = () => queue.Copies,
                 Owned = () => queue.OwnedCount,

@@ -92,7 +92,7 @@ internal sealed partial class QueueActions(ServerStatus status, ILogger log)
         }
 
         var selection = new QueueSelection { Ids = [id] };
-        var done = await ProposeAsync(queue, new AdministerCommand(action, selection, 1, Query(context, "reason") ?? ""), token);
+        var done = await ProposeAsync(queue, Command(queue, action, selection, 1, context), token);
         if (!done.IsAccepted)
         {
             await RefuseAsync(context, done);
@@ -131,7 +131,7 @@ internal sealed partial class QueueActions(ServerStatus status, ILogger log)
                     selection = selection with { State = null };
                 }
 
-                await AdministerAsync(context, queue, new AdministerCommand(action, selection, Batch, Query(context, "reason") ?? ""), token);
+                await AdministerAsync(context, queue, Command(queue, action, selection, Batch, context), token);
             }
         });
 
@@ -212,6 +212,9 @@ internal sealed partial class QueueActions(ServerStatus status, ILogger log)
             _ => RefuseAsync(context, done),
         });
     }
+
+    private static AdministerCommand Command(QueueAdministration queue, QueueAction action, QueueSelection selection, int limit, HttpContext context) =>
+        new(action, selection, limit, Query(context, "reason") ?? "") { IncludesDue = action == QueueAction.Requeue && queue.KnowRequeueOfDue() };
 
     private static string Condition(HttpContext context) =>
         string.Join(' ', context.Request.Query.Where(q => q.Key is not "reason").Select(q => $"{q.Key}={q.Value}"));

@@ -35,6 +35,9 @@ internal sealed record QueueAdministration(
     /// <summary>Whether a node is known to be down.</summary>
     public Func<string, bool> IsDown { get; init; } = static _ => false;
 
+    /// <summary>Whether all members know a requeue of recipients that are due.</summary>
+    public Func<bool> KnowRequeueOfDue { get; init; } = static () => true;
+
     /// <summary>Why this node begins nothing more for an address now; null: for no reason of its destination.</summary>
     public Func<string, DestinationRest?> RestOf { get; init; } = static _ => null;
 

@@ -62,6 +62,28 @@ public sealed class AdministrationTests
     }
 
     [Fact]
+    public void A_message_that_is_due_is_requeued_once_until_its_next_attempt_if_that_is_asked_for()
+    {
+        Enqueue(1);
+        Enqueue(2);
+        Apply(Start(2));
+        Assert.Equal((0, false), Administer(QueueAction.Requeue, All));
+        var command = new AdministerCommand(QueueAction.Requeue, All, 3) { IncludesDue = true };
+        Assert.Equal((1, 0), (Matched(command), Matched(command)));
+        Assert.Equal(0, _state.Messages.Single(message => message.Id == Of(1)).Recipients[0].NextAttemptAt);
+
+        Apply(Start(1));
+        Apply(new AttemptEndedCommand(Of(1), 0, 1, [new RecipientResult(0, RecipientOutcome.Deferred, "", "4.0.0", "", 900_000)], []));
+        Assert.Equal((1, 0), (Matched(command), Matched(command)));
+
+        int Matched(AdministerCommand requeue)
+        {
+            Assert.Equal(ApplyStatus.Accepted, Apply(requeue));
+            return _changes.Matched;
+        }
+    }
+
+    [Fact]
     public void A_deleted_message_is_gone_without_a_notice_and_listed_as_removed()
     {
         Enqueue(1);

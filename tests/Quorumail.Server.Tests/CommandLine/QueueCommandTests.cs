@@ -131,7 +131,7 @@ public sealed class QueueCommandTests : IAsyncLifetime
         Assert.Equal((0, $"{first} held\n{second} held\n", ""), await RunAsync($"hold {first} {second}"));
         Assert.Equal((0, $"{first} nothing to do\n", ""), await RunAsync($"hold {first}"));
         Assert.Equal((0, "1 messages released\n", ""), await RunAsync("release --domain c.example"));
-        Assert.Equal((0, "0 messages requeued\n", ""), await RunAsync("requeue --all"));
+        Assert.Equal((0, "2 messages requeued\n", ""), await RunAsync("requeue --all"));
         var missing = await RunAsync($"requeue 0000000000000000 {first}");
         Assert.Equal((3, $"{first} nothing to do\n"), (missing.Code, missing.Output));
         Assert.Contains("404", missing.Error, StringComparison.Ordinal);

@@ -63,6 +63,7 @@ public sealed class QueueFormatTests
         ("holders-changed", new HoldersChangedCommand([Id, Other], new BodyHolder("n2", 4), Added: true)),
         ("attempt-given-up", new AttemptGivenUpCommand(Id, 4, 5, [0, 2])),
         ("administer", new AdministerCommand(QueueAction.Delete, Selection, 500, "spam")),
+        ("administer-due", new AdministerCommand(QueueAction.Requeue, new QueueSelection()) { IncludesDue = true }),
         ("administer-all", new AdministerCommand(QueueAction.Requeue, new QueueSelection())),
         ("suspend", new SuspendCommand(SuspensionScope.Destination, "b.example", "asked", 1_700_000_000_000)),
         ("resume", new ResumeCommand(SuspensionScope.Sender, "ann@a.example")),

@@ -75,6 +75,20 @@ public sealed class QueueActionsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_message_that_is_due_is_requeued_if_all_members_know_how()
+    {
+        var id = await _server.EnqueueAsync("ann@a.example", "bob@b.example");
+        var administration = QueueAdministration.Of(_server.Queue);
+        _server.Open(administration with { KnowRequeueOfDue = () => false });
+        Assert.Equal(0, await MatchedAsync(HttpMethod.Post, $"/api/queue/{id}/requeue"));
+        Assert.Equal(0, await MatchedAsync(HttpMethod.Post, "/api/queue/requeue?all=true"));
+
+        _server.Open(administration);
+        Assert.Equal(1, await MatchedAsync(HttpMethod.Post, "/api/queue/requeue?all=true"));
+        Assert.Equal(0, await MatchedAsync(HttpMethod.Post, $"/api/queue/{id}/requeue"));
+    }
+
+    [Fact]
     public async Task What_operators_do_is_logged_and_each_deletion_is_told_and_counted()
     {
         var before = (Metrics.MessagesDeleted.Value, Metrics.RecipientsDeleted.Value);

@@ -69,7 +69,10 @@ internal static class Generators
                     MinAge = s.Item6,
                 },
                 limit,
-                reason)),
+                reason)
+            {
+                IncludesDue = limit % 2 == 0,
+            }),
         Gen.Select(Gen.Int[1, 2], Text, Text, Gen.Long, (scope, name, reason, expiresAt) =>
             (QueueCommand)new SuspendCommand((SuspensionScope)scope, name, reason, expiresAt)),
         Gen.Select(Gen.Int[1, 2], Text, (scope, name) => (QueueCommand)new ResumeCommand((SuspensionScope)scope, name)));

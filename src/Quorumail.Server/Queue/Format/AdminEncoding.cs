@@ -17,6 +17,7 @@ internal static class AdminEncoding
                 Selection = ToLogged(administer.Selection),
                 Limit = administer.Limit,
                 Reason = administer.Reason,
+                IncludesDue = administer.IncludesDue,
             },
         },
         SuspendCommand suspend => new LoggedCommand
@@ -42,6 +43,9 @@ internal static class AdminEncoding
         LoggedCommand.KindOneofCase.Administer => ToSelection(logged.Administer.Selection ?? new LoggedSelection()) is { } selection
             ? new AdministerCommand(
                 (QueueAction)logged.Administer.Action, selection, logged.Administer.Limit, logged.Administer.Reason)
+            {
+                IncludesDue = logged.Administer.IncludesDue,
+            }
             : null,
         LoggedCommand.KindOneofCase.Suspend => new SuspendCommand(
             (SuspensionScope)logged.Suspend.Scope, logged.Suspend.Name, logged.Suspend.Reason, logged.Suspend.ExpiresAt),
