@@ -5,6 +5,8 @@ namespace Quorumail.Core.Queue;
 /// <content>Copies of the bodies.</content>
 public sealed partial class QueueState
 {
+    // Those with too few copies: few, but for after the loss of a disk.
+    private readonly SortedSet<QueueId> _wanting = [];
     private CopyCounts _copies;
 
     /// <summary>How many messages want copies or an owner.</summary>
@@ -12,27 +14,32 @@ public sealed partial class QueueState
 
     /// <summary>
     /// Messages with too few copies (<see cref="QueueMembers.HasTooFewCopies"/>), oldest first. A copy on the
-    /// disk of a member that is down counts, unless another of its disks is to be vacated. Looks at all messages unless there is none such.
+    /// disk of a member that is down counts, unless another of its disks is to be vacated. Looks at no others.
     /// </summary>
     /// <param name="after">Only ids after this one; null: from the first.</param>
     /// <param name="limit">At most this many.</param>
     public IReadOnlyList<QueuedMessage> MessagesWantingCopies(QueueId? after, int limit)
     {
-        if (_copies.TooFew == 0 || _members is not { } members || limit <= 0)
+        if (limit <= 0 || _wanting.Count == 0 || after >= _wanting.Max)
         {
             return [];
         }
 
-        var oldest = new OldestMessages(limit);
-        foreach (var message in _messages.Values)
+        var page = new List<QueuedMessage>(Math.Min(limit, _wanting.Count));
+        foreach (var id in after is { } last ? _wanting.GetViewBetween(last, _wanting.Max) : _wanting)
         {
-            if (!(message.Id <= after) && ViewOf(message.Holders, members).IsTooFew)
+            if (id != after)
             {
-                oldest.Add(message);
+                page.Add(_messages[id]);
+            }
+
+            if (page.Count == limit)
+            {
+                break;
             }
         }
 
-        return oldest.ToList();
+        return page;
     }
 
     private ApplyStatus ApplyHoldersChanged(HoldersChangedCommand command, QueueChanges changes)
@@ -72,15 +79,25 @@ public sealed partial class QueueState
 
     private void CountAllCopies(QueueMembers members)
     {
-        _copies = default;
+        ForgetCopies();
         foreach (var message in _messages.Values)
         {
             CountCopies(message, ViewOf(message.Holders, members), +1);
         }
     }
 
-    private void CountCopies(QueuedMessage message, HolderView view, int sign) => _copies = new CopyCounts(
-        _copies.TooFew + (view.IsTooFew ? sign : 0),
-        _copies.None + (view.Copies == 0 ? sign : 0),
-        _copies.WithoutOwner + (view.IndexOf(message.Owner) < 0 ? sign : 0));
+    private void ForgetCopies()
+    {
+        _copies = default;
+        _wanting.Clear();
+    }
+
+    private void CountCopies(QueuedMessage message, HolderView view, int sign)
+    {
+        _ = sign > 0 && view.IsTooFew ? _wanting.Add(message.Id) : _wanting.Remove(message.Id);
+        _copies = new CopyCounts(
+            _copies.TooFew + (view.IsTooFew ? sign : 0),
+            _copies.None + (view.Copies == 0 ? sign : 0),
+            _copies.WithoutOwner + (view.IndexOf(message.Owner) < 0 ? sign : 0));
+    }
 }

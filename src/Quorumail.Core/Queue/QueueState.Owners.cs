@@ -181,7 +181,7 @@ public sealed partial class QueueState
     private bool PlaceAll(QueueMembers members, long epoch, QueueChanges changes)
     {
         var any = false;
-        _copies = default;
+        ForgetCopies();
         foreach (var id in _messages.Keys)
         {
             ref var message = ref CollectionsMarshal.GetValueRefOrNullRef(_messages, id);

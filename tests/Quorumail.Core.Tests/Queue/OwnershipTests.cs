@@ -218,6 +218,27 @@ public sealed class OwnershipTests
     }
 
     [Fact]
+    public void A_page_of_those_that_want_copies_looks_at_no_other_messages()
+    {
+        const int Count = 10_000;
+        Form();
+        for (var i = 1u; i <= Count; i++)
+        {
+            // Each with a list of holders of its own, so many that what was found out about one is forgotten: looking at it again takes memory.
+            var message = Message(Of(i), "a", "b");
+            Assert.Equal(ApplyStatus.Accepted, Apply(message with { Holders = [.. message.Holders, new BodyHolder("gone", i)] }));
+        }
+
+        Apply(new NodesChangedCommand([new("a", 1), new("b", 2), new("c", 1)], 2));
+        Assert.Equal(Count, _state.Copies.TooFew);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var page = _state.MessagesWantingCopies(Of(Count / 2), 10);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 10_000);
+        Assert.Equal(Enumerable.Range((Count / 2) + 1, 10).Select(i => Of((uint)i)), page.Select(m => m.Id));
+        Assert.Empty(_state.MessagesWantingCopies(Of(Count), 10));
+    }
+
+    [Fact]
     public void A_disk_that_is_to_be_vacated_counts_for_what_comes_and_not_for_what_is_kept()
     {
         Form();
