@@ -24,12 +24,16 @@ internal sealed class SegmentPool : IDisposable
     private Task _work = Task.CompletedTask;
     private readonly CancellationTokenSource _stop = new();
     private long _number;
+    private long _roomMin;
 
     /// <summary>Begins with what an earlier life has left.</summary>
     public SegmentPool(string directory, int size)
     {
         _directory = directory;
         _size = size;
+
+        // A file that takes the disk's last room is worth less than what else would be written there; the journal makes its own when it must.
+        _roomMin = 2L * size;
         foreach (FileInfo left in new DirectoryInfo(directory).GetFiles(NamePrefix + "*"))
         {
             if (left.Length != size || !long.TryParse(left.Name.AsSpan(NamePrefix.Length), CultureInfo.InvariantCulture, out long number))
@@ -64,7 +68,19 @@ internal sealed class SegmentPool : IDisposable
         }
     }
 
-    /// <summary>Sees to it that a file is ready soon.</summary>
+    /// <summary>The making of a file, if one is being made. For tests.</summary>
+    internal Task Work
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _work;
+            }
+        }
+    }
+
+    /// <summary>Sees to it that a file is ready soon, if the disk has room.</summary>
     public void Prepare()
     {
         lock (_lock)
@@ -111,8 +127,15 @@ internal sealed class SegmentPool : IDisposable
 
     private void Make(string path)
     {
+        long free = 0;
         try
         {
+            free = new DriveInfo(_directory).AvailableFreeSpace;
+            if (free < _roomMin)
+            {
+                return;
+            }
+
             using (SafeFileHandle file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite))
             {
                 Fill(file, _size, _stop.Token);
@@ -125,8 +148,22 @@ internal sealed class SegmentPool : IDisposable
         }
         catch (Exception problem) when (problem is IOException or OperationCanceledException)
         {
-            // Nothing is lost by it. If the disk is full or failing, the journal's next write meets that itself; the
-            // file goes at the next start.
+            // Nothing is lost by it. If the disk is full or failing, the journal's next write meets that itself. It is asked for again with
+            // every write: not before there is more room than this time.
+            _roomMin = Math.Max(_roomMin, free + _size);
+            TryDelete(path);
+        }
+    }
+
+    private static void TryDelete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (IOException)
+        {
+            // It goes at the next start.
         }
     }
 }
