@@ -50,6 +50,12 @@ public sealed record ClusterNodeOptions
     /// <summary>Bytes of entries after which the state is flushed and the log truncated.</summary>
     public long SnapshotBytes { get; init; } = 64L << 20;
 
+    /// <summary>
+    /// Bytes that the log may grow by while a member is sent a snapshot, after which it needs what follows; no more than half of what is free
+    /// on the disk when that begins. Beyond it the sending is given up for a while. Default 1 GiB.
+    /// </summary>
+    public long RetainedBytesMax { get; init; } = 1L << 30;
+
     /// <summary>Bytes of one file of the log.</summary>
     public int SegmentBytes { get; init; } = 16 << 20;
 

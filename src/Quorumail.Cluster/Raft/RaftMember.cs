@@ -147,18 +147,20 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
     {
         if (_transfer is null || _transfer.IsOver(snapshotIndex, term))
         {
+            int givenUp = _transfer is { IsGivenUp: true } ? _transfer.Earlier + 1 : 0;
             _transfer?.Dispose();
             configuration.TryGetMemory(out ReadOnlyMemory<byte> members);
             _transfer = new SnapshotTransfer(
-                this, node, (SnapshotEntry)snapshot, term, members, configurationVersion, _gone.Token);
+                this, node, (SnapshotEntry)snapshot, term, members, configurationVersion, givenUp, _gone.Token);
         }
 
-        if (isLearner)
+        bool isPausing = _transfer.IsPausing;
+        if (isLearner && !isPausing)
         {
             await _transfer.Completed.WaitAsync(token);
         }
 
-        if (_transfer.Completed.IsCompleted)
+        if (_transfer.Completed.IsCompleted && !isPausing)
         {
             bool isInstalled = await _transfer.Completed;
             MatchedIndex = isInstalled ? Math.Max(MatchedIndex, snapshotIndex) : MatchedIndex;
@@ -166,7 +168,7 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
             return new Result<HeartbeatResult> { Term = 0, Value = isInstalled ? HeartbeatResult.Replicated : HeartbeatResult.Rejected };
         }
 
-        // The transfer takes its time beside this; meanwhile the member is told who leads, and counts as alive.
+        // The transfer takes its time beside this, and so does the pause after one; meanwhile the member is told who leads, and counts as alive.
         Result<ReplicationStatus> contact = await AppendAsync(term, [], snapshotIndex, snapshot.Term, 0, token);
         return new Result<HeartbeatResult> { Term = contact.Term, Value = HeartbeatResult.Rejected };
     }

@@ -56,6 +56,15 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     public RaftTrail Trail => _trail;
 
+    /// <summary>Bytes written to the log in this life.</summary>
+    public Func<long> LogWritten { get; init; } = static () => 0;
+
+    /// <summary>Bytes that the log may grow by for the sake of one member.</summary>
+    public Func<long> LogRoom { get; init; } = static () => long.MaxValue;
+
+    /// <summary>Where it says what the operator should know.</summary>
+    public ILogger Log => _logger;
+
     /// <summary>Told that this node asks for votes: the term, and whether it only asks if it would get them.</summary>
     public Action<long, bool>? Voting { get; set; }
 

@@ -91,7 +91,11 @@ internal sealed class RunningLog : IAsyncDisposable
             MemberCalls calls = new(transport, time);
             Candidacies candidacies = new(identity.NodeId, options.Timers, time, Random.Shared);
             ElectionCalls elections = new(identity.NodeId, identity.Incarnation, transport, candidacies, options.Timers, time);
-            RaftNode node = new(self, options.Timers, trail, membership, calls, elections, time, logger);
+            RaftNode node = new(self, options.Timers, trail, membership, calls, elections, time, logger)
+            {
+                LogWritten = () => journal.Written,
+                LogRoom = () => Math.Min(options.RetainedBytesMax, new DriveInfo(options.Directory).AvailableFreeSpace / 2),
+            };
             return new RunningLog(
                 identity, all, applier, membership, journal, given is null, trail, node, new SnapshotIntake(StagedSnapshot.PathIn(votes), node));
         }

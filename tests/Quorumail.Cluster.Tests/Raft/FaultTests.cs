@@ -4,6 +4,7 @@ using DotNext.Net.Cluster.Consensus.Raft;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Raft;
 using Quorumail.Cluster.Tests.Network;
+using Quorumail.Core.Cluster;
 
 namespace Quorumail.Cluster.Tests.Raft;
 
@@ -241,6 +242,42 @@ public sealed class FaultTests
         await cluster.ConvergedAsync();
         Assert.Equal(600, again.Numbers.Distinct().Count());
         Assert.Equal(600, again.Numbers.Length);
+    }
+
+    [Fact]
+    public async Task A_member_too_slow_for_a_snapshot_does_not_keep_the_log_from_forgetting()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(
+            3, configure: o => o with { SnapshotEntries = 50, SegmentBytes = 4 << 20, RetainedBytesMax = 200_000 });
+        TestNode leader = await cluster.LeaderAsync();
+        TestNode slow = cluster.Nodes.Values.First(n => n != leader);
+        cluster.Network.Isolate(slow.Name, silently: false);
+        for (int i = 0; i < 400; i++)
+        {
+            Assert.Equal(ProposalOutcome.Applied, (await leader.ProposeAsync(i)).Outcome);
+        }
+
+        // A part takes so long that none ends within the test.
+        int begun = 0;
+        cluster.Network.Loses = (_, to, type, body) =>
+        {
+            bool isSnapshot = to == slow.Name && type == FrameType.Snapshot;
+            begun += isSnapshot && body.Span[0] == (byte)SnapshotFrame.Begin ? 1 : 0;
+            return isSnapshot && body.Span[0] == (byte)SnapshotFrame.Part;
+        };
+        cluster.Network.Heal();
+        await Eventually.TrueAsync(() => Volatile.Read(ref begun) > 0, cluster.Describe);
+        long kept = leader.Node.Size.LastIndex;
+        Stopwatch watch = Stopwatch.StartNew();
+        while (leader.Node.Size.FirstIndex <= kept)
+        {
+            // Less than the patience with a part, so that the growth of the log is the reason.
+            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(15), $"{leader.Node.Size}\n{cluster.Describe()}");
+            Assert.Equal(ProposalOutcome.Applied, (await leader.Node.ProposeAsync(new byte[1000], Token)).Outcome);
+        }
+
+        Assert.Equal(1, begun);
+        Assert.True(leader.Node.Leads, cluster.Describe());
     }
 
     [Fact]
