@@ -434,6 +434,13 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
                 attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Delivered, "discarded", "2.0.0", "discard", DeliveryHandover.Final));
                 return (null, false);
             case RouteTransport.Maildir:
+                if (_queue.ShortageAt(destination.Route.Path) is { } shortage)
+                {
+                    // Mail that waits for a mailbox is on the disk already; filed, it would be there twice until the queue has let go of it.
+                    attempt.ReplyRest(new DeliveryReply(DeliveryVerdict.Temporary, shortage, "4.3.1", "maildir"));
+                    return (null, false);
+                }
+
                 if (attempt.NeedsStart)
                 {
                     // Another node that took over would file a second copy, on its own disk.

@@ -27,6 +27,9 @@ internal interface IDeliveryQueue
     /// <summary>Destinations and senders for which nothing may begin.</summary>
     IReadOnlyList<Suspension> Suspensions { get; }
 
+    /// <summary>Why nothing should be written below a path now, as its disk, which is the queue's, is nearly full; null if it may.</summary>
+    string? ShortageAt(string path);
+
     /// <summary>The message as it stands, or null if it has left the queue.</summary>
     QueuedMessage? Find(QueueId id);
 

@@ -23,6 +23,8 @@ internal sealed class LocalDeliveryQueue(MailQueue queue) : IDeliveryQueue
 
     public IReadOnlyList<Suspension> Suspensions => queue.Suspensions;
 
+    public string? ShortageAt(string path) => queue.ShortageAt(path);
+
     public QueuedMessage? Find(QueueId id) => queue.TryGet(id, out var message) ? message : null;
 
     public async ValueTask<ApplyStatus?> ProposeAsync(QueueCommand command, CancellationToken token)

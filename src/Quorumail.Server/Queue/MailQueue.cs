@@ -75,6 +75,9 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <summary>Whether the disk takes mail.</summary>
     public StorageHealth Health => _disk.Database.Health;
 
+    /// <summary>Why nothing should be written below a path now, as its disk, which is the queue's, is nearly full; null if it may.</summary>
+    internal string? ShortageAt(string path) => _disk.Database.ShortageAt(path);
+
     /// <summary>Completes, with the reason, when the disk or the log has failed: the node must stop.</summary>
     public Task<Exception> Failed { get; }
 

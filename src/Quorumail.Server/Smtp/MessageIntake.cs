@@ -45,8 +45,8 @@ public sealed partial class MessageIntake
     /// <summary>Whether new sessions are refused: the log has not been able to commit for a while, or this node drains.</summary>
     public bool IsRefusing => _queue.IsDraining || NoQuorumFor is not null;
 
-    // A disk that has failed lacks no space: this node is about to stop.
-    private SmtpReply NotStored => _health.AcceptsMail || _health.Failure is not null ? SmtpReplies.StorageFailed : SmtpReplies.StorageRefuses;
+    /// <summary>The answer where the disk does not take a message. One that has failed lacks no space: this node is about to stop.</summary>
+    internal SmtpReply NotStored => _health.AcceptsMail || _health.Failure is not null ? SmtpReplies.StorageFailed : SmtpReplies.StorageRefuses;
 
     /// <summary>How long this node has been draining; null if it isn't.</summary>
     public TimeSpan? DrainingFor

@@ -389,7 +389,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             case ConnectionAnswer.MayStart:
                 return StartMessage();
             case ConnectionAnswer.NotStored:
-                return session.MessageRefused(SmtpReplies.StorageFailed, ref input);
+                return session.MessageRefused(_services.Intake.NotStored, ref input);
             case ConnectionAnswer.Committed:
                 var id = _committed;
                 (_unread ??= []).Add(id);

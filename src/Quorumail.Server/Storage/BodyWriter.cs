@@ -59,7 +59,7 @@ public sealed class BodyWriter : IAsyncDisposable
     }
 
     /// <summary>Takes octets; waits while the disk is behind.</summary>
-    /// <exception cref="StorageException">The disk has failed, or has another body of this id.</exception>
+    /// <exception cref="StorageException">The disk has failed, is nearly full, or has another body of this id.</exception>
     public async ValueTask WriteAsync(ReadOnlySequence<byte> data, CancellationToken token)
     {
         foreach (var segment in data)
@@ -72,7 +72,7 @@ public sealed class BodyWriter : IAsyncDisposable
     }
 
     /// <summary>Takes octets; waits while the disk is behind.</summary>
-    /// <exception cref="StorageException">The disk has failed, or has another body of this id.</exception>
+    /// <exception cref="StorageException">The disk has failed, is nearly full, or has another body of this id.</exception>
     public ValueTask WriteAsync(ReadOnlyMemory<byte> data, CancellationToken token) =>
         TryWrite(data.Span) ? ValueTask.CompletedTask : WriteChunksAsync(data, token);
 
@@ -224,12 +224,22 @@ public sealed class BodyWriter : IAsyncDisposable
                 }
 
                 token.ThrowIfCancellationRequested();
+                ThrowIfShort();
                 BeginChunk();
             }
 
             var taken = Math.Min(data.Length, BodyFormat.ChunkLength - _length);
             Append(data.Span[..taken]);
             data = data[taken..];
+        }
+    }
+
+    // Its message was begun before; but a body under way may be large, each octet is written twice, and many come at a time.
+    private void ThrowIfShort()
+    {
+        if (_database.Health.Shortage is { } shortage)
+        {
+            throw new StorageException(shortage);
         }
     }
 

@@ -103,6 +103,9 @@ public sealed partial class Database : IAsyncDisposable
         _directory.Dispose();
     }
 
+    /// <summary>Why nothing should be written below a path, there or not, as the same disk is nearly full; null if it may.</summary>
+    internal string? ShortageAt(string path) => Health.Shortage is { } shortage && _freeSpace.IsShortAt(path) ? shortage : null;
+
     /// <summary>Errors of RocksDB's own background work since the start; any is a failed disk.</summary>
     internal long BackgroundErrors => _store.Property(Meta, "rocksdb.background-errors");
 

@@ -26,6 +26,29 @@ internal sealed partial class FreeSpaceGuard : IAsyncDisposable
             static guard => ((FreeSpaceGuard)guard!).Look(), this, options.FreeSpaceInterval, options.FreeSpaceInterval);
     }
 
+    /// <summary>
+    /// Whether free space below a path is as short as it may be here. Where it is not, it is another disk; which one it is can't be told
+    /// otherwise of mounts of mounts.
+    /// </summary>
+    public bool IsShortAt(string path)
+    {
+        try
+        {
+            var directory = System.IO.Path.GetFullPath(path);
+            while (!Directory.Exists(directory) && System.IO.Path.GetDirectoryName(directory) is { } parent)
+            {
+                directory = parent;
+            }
+
+            return new DriveInfo(directory).AvailableFreeSpace < _options.FreeSpaceFloor;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Whoever writes there will meet it.
+            return false;
+        }
+    }
+
     public ValueTask DisposeAsync() => _timer.DisposeAsync();
 
     private void Look()

@@ -19,6 +19,9 @@ public sealed class StorageHealth
     /// <summary>Completes when a write or an fsync has failed: the node must stop.</summary>
     public Task<Exception> Failed => _failed.Task;
 
+    /// <summary>Why space is short, in a sentence; null while it is not.</summary>
+    internal string? Shortage => _shortage;
+
     /// <summary>The failure, once there is one.</summary>
     internal Exception? Failure => _failure;
 

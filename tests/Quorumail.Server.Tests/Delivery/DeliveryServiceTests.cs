@@ -126,6 +126,19 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_mailbox_on_a_disk_that_is_nearly_full_waits()
+    {
+        _queue.Shortage = "The disk is nearly full.";
+        await StartAsync();
+        var id = _queue.Enqueue(Body, "a@us.example", "bob@local.example");
+        var ended = await _queue.NextAsync<AttemptEndedCommand>();
+        var result = Assert.Single(ended.Results);
+        Assert.Equal((RecipientOutcome.Deferred, "4.3.1", "The disk is nearly full."), (result.Outcome, result.EnhancedCode, result.Reply));
+        Assert.Empty(Directory.EnumerateFiles(_folder, "*", SearchOption.AllDirectories));
+        Assert.NotNull(_queue.Find(id));
+    }
+
+    [Fact]
     public async Task The_dot_waits_for_the_accepted_start()
     {
         var commit = new TaskCompletionSource();

@@ -59,6 +59,11 @@ internal sealed class ModelQueue : IDeliveryQueue
 
     public bool IsReady => true;
 
+    /// <summary>Why nothing may be written to Maildirs; set by the test.</summary>
+    public string? Shortage { get; set; }
+
+    public string? ShortageAt(string path) => Shortage;
+
     public IReadOnlyList<Suspension> Suspensions
     {
         get

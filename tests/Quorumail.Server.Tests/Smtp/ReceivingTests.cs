@@ -74,6 +74,28 @@ public sealed class ReceivingTests
     }
 
     [Fact]
+    public async Task A_disk_that_becomes_nearly_full_refuses_a_large_message_under_way_at_its_end()
+    {
+        await using var server = await SmtpTestServer.StartAsync();
+        using var client = await server.ConnectAsync();
+        await client.ReplyAsync();
+        await client.AskAsync("EHLO client.test");
+        await client.AskAsync("MAIL FROM:<>");
+        await client.AskAsync("RCPT TO:<joe@here.test>");
+        await client.AskAsync("DATA");
+        var part = string.Concat(Enumerable.Repeat(new string('z', 70) + "\r\n", 5_000));
+        await client.SendAsync(part);
+        server.Health.SetShortage("nearly full");
+        await client.SendAsync(part + ".\r\n");
+        Assert.Equal("452 4.3.1 Insufficient system storage", await client.ReplyAsync());
+        Assert.StartsWith("452 4.3.1", await client.AskAsync("MAIL FROM:<>"), StringComparison.Ordinal);
+        Assert.Empty(server.Queue.Enqueued);
+        Assert.Empty(server.Bodies.Ids());
+        server.Health.SetShortage(null);
+        Assert.StartsWith("250", await client.SendMessageAsync("x: y\r\n\r\n" + part[..^2]), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Replies_to_pipelined_commands_come_in_order()
     {
         await using var server = await SmtpTestServer.StartAsync();

@@ -60,7 +60,7 @@ internal sealed class SmtpTestServer : IAsyncDisposable
         TimeSpan authenticationPause = default)
     {
         var server = new SmtpTestServer();
-        server._database = Database.Open(new DatabaseOptions { Path = Path.Combine(server._directory.Path, "data") }, TimeProvider.System, NullLogger.Instance);
+        server._database = Database.Open(new DatabaseOptions { Path = Path.Combine(server._directory.Path, "data") }, server.Time, NullLogger.Instance);
         server.Bodies = new BodyStore(server._database);
         var errors = new List<string>();
         var hash = PasswordHash.Create("secret", "0123456789abcdef"u8, PasswordHash.IterationsMin).ToString();

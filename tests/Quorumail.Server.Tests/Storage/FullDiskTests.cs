@@ -75,6 +75,50 @@ public sealed class FullDiskTests
         }
     }
 
+    [Fact]
+    public async Task A_body_under_way_is_given_up_below_the_floor_and_leaves_nothing()
+    {
+        using var disk = SmallDisk.Mount(250);
+        var time = new FakeTimeProvider();
+        await using var database = Database.Open(
+            new DatabaseOptions { Path = Path.Combine(disk.Path, "data"), FreeSpaceFloor = 100 << 20 }, time, NullLogger.Instance);
+        var bodies = new BodyStore(database);
+        await using (var writer = bodies.Begin(QueueId.Create(1, 1)))
+        {
+            await writer.WriteAsync(BodyStoreTests.Octets(200_000), Token);
+            await FillAsync(disk, leave: 90 << 20);
+            time.Advance(TimeSpan.FromSeconds(1));
+            var refusal = await Assert.ThrowsAsync<StorageException>(async () => await writer.WriteAsync(BodyStoreTests.Octets(200_000), Token));
+            Assert.Contains("nearly full", refusal.Message, StringComparison.Ordinal);
+        }
+
+        Assert.Empty(bodies.Ids());
+        Assert.Null(database.Health.Failure);
+    }
+
+    [Fact]
+    public async Task Below_the_floor_nothing_is_to_be_written_elsewhere_on_the_same_disk()
+    {
+        using var disk = SmallDisk.Mount(250);
+        using var other = SmallDisk.Mount(250);
+        var time = new FakeTimeProvider();
+        await using var database = Database.Open(
+            new DatabaseOptions { Path = Path.Combine(disk.Path, "data"), FreeSpaceFloor = 100 << 20 }, time, NullLogger.Instance);
+        var same = Path.Combine(disk.Path, "data", "maildir", "not", "made", "yet");
+        Assert.Null(database.ShortageAt(same));
+        await FillAsync(disk, leave: 90 << 20);
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Contains("nearly full", database.ShortageAt(same), StringComparison.Ordinal);
+        Assert.Null(database.ShortageAt(Path.Combine(other.Path, "maildir")));
+    }
+
+    private static async Task FillAsync(SmallDisk disk, long leave)
+    {
+        var free = new DriveInfo(disk.Path).AvailableFreeSpace;
+        Assert.InRange(free, leave, long.MaxValue);
+        await File.WriteAllBytesAsync(Path.Combine(disk.Path, "filler"), new byte[free - leave], Token);
+    }
+
     /// <summary>A file system in memory of a given size; needs root.</summary>
     private sealed class SmallDisk : IDisposable
     {
