@@ -388,21 +388,29 @@ public sealed partial class MailQueue : IMessageQueue, IAsyncDisposable
     /// <exception cref="StorageException">It has another than the wanted.</exception>
     internal static string ReadOrWriteNodeId(Database database, string? wanted, string otherwise)
     {
-        if (database.Store.Get(database.Meta, NodeIdKey) is not { } stored)
+        string found;
+        try
         {
-            var made = wanted ?? otherwise;
-            using var batch = new RocksBatch();
-            batch.Put(database.Meta, NodeIdKey, Encoding.UTF8.GetBytes(made));
-            database.Store.Write(batch, sync: true);
-            return made;
+            found = database.Store.Get(database.Meta, NodeIdKey) is { } stored ? Encoding.UTF8.GetString(stored) : WriteNodeId(database, wanted ?? otherwise);
+        }
+        catch (RocksException failure)
+        {
+            throw new StorageException($"The database in {database.Path} can't be used: {failure.Message}. Check the disk.", failure);
         }
 
-        var found = Encoding.UTF8.GetString(stored);
         return wanted is null || wanted == found
             ? found
             : throw new StorageException(
                 $"The data directory {database.Path} belongs to node {found}, not to {wanted}: its messages are {found}'s. "
                 + $"Say [cluster] node_id = \"{found}\" (SMTP_CLUSTER_NODE_ID), or start with another data directory.");
+    }
+
+    private static string WriteNodeId(Database database, string made)
+    {
+        using var batch = new RocksBatch();
+        batch.Put(database.Meta, NodeIdKey, Encoding.UTF8.GetBytes(made));
+        database.Store.Write(batch, sync: true);
+        return made;
     }
 
     /// <summary>Gives up every body, of those found at start, that belongs to no message: its life ended between body and Enqueue.</summary>

@@ -3,6 +3,7 @@ using Quorumail.Core.Mail;
 using Quorumail.Server.Queue.History;
 using Quorumail.Server.Replication;
 using Quorumail.Server.Storage;
+using Quorumail.Server.Storage.Rocks;
 
 namespace Quorumail.Server.Queue;
 
@@ -48,6 +49,11 @@ internal sealed class QueueDisk : IAsyncDisposable
             var bodies = new BodyStore(database, replicas?.Invoke(database));
             return new QueueDisk(
                 database, bodies, new ReplicatedQueue(database, bodies, options.WriteBehind, time, loggers) { History = OpenHistory(options, loggers) });
+        }
+        catch (RocksException failure)
+        {
+            await database.DisposeAsync();
+            throw new StorageException($"The database in {database.Path} can't be read: {failure.Message}. Check the disk.", failure);
         }
         catch
         {

@@ -11,6 +11,7 @@ using Quorumail.Server.Logging;
 using Quorumail.Server.Queue.Format;
 using Quorumail.Server.Queue.History;
 using Quorumail.Server.Storage;
+using Quorumail.Server.Storage.Rocks;
 
 namespace Quorumail.Server.Queue;
 
@@ -366,9 +367,21 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
             {
                 if (!enqueue.Body.IsEmpty && TryGet(enqueue.Id, out _))
                 {
-                    _records.WriteBody(enqueue.Id, enqueue.Body.Span, mayExist: true);
+                    PutAgain(enqueue);
                 }
             }
+        }
+    }
+
+    private void PutAgain(EnqueueCommand enqueue)
+    {
+        try
+        {
+            _records.WriteBody(enqueue.Id, enqueue.Body.Span, mayExist: true);
+        }
+        catch (RocksException failure)
+        {
+            throw new StorageException($"The database in {_database.Path} can't be written: {failure.Message}. Check the disk.", failure);
         }
     }
 
@@ -444,7 +457,14 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         Feed.Complete();
         if (_database.Health.Failure is null)
         {
-            await FlushAsync(CancellationToken.None);
+            try
+            {
+                await FlushAsync(CancellationToken.None);
+            }
+            catch (Exception failure) when (failure is StorageException or IOException)
+            {
+                // The disk has failed, which its health says; the next start applies again what is missing.
+            }
         }
     }
 

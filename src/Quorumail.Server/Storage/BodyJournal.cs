@@ -7,11 +7,12 @@ namespace Quorumail.Server.Storage;
 /// Bodies on their way to the disk: into the database's memory, where they are read, and into the journal, which makes
 /// them durable with whatever else it syncs. The journal forgets them when the database has written its memory out.
 /// </summary>
-internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageHealth health) : ILocalRecords, IDisposable
+internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageHealth health) : ILocalRecords
 {
     // One at a time waits for a database that is behind, so that no more threads are held up.
     private readonly SemaphoreSlim _behind = new(1);
     private EntryJournal? _journal;
+    private bool _isClosed;
 
     /// <summary>The journal; set once it is open.</summary>
     public EntryJournal Journal
@@ -78,17 +79,24 @@ internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageH
         }
         catch (RocksException failure)
         {
-            throw new IOException(failure.Message, failure);
+            throw new IOException(Failed(failure).Message, failure);
         }
     }
 
-    public void Dispose() => _behind.Dispose();
+    /// <summary>Takes no more records that would have to wait. Completes when none waits in the database any more.</summary>
+    public async Task CloseAsync()
+    {
+        await _behind.WaitAsync();
+        _isClosed = true;
+        _behind.Release();
+    }
 
     private async ValueTask WaitAndWriteAsync(BodyRecord record)
     {
         await _behind.WaitAsync();
         try
         {
+            ObjectDisposedException.ThrowIf(_isClosed, this);
             await Task.Run(() => store.PutUnlogged(bodies, record.Key, record.Value.Span, waits: true));
             Journal.Append(record);
         }

@@ -14,23 +14,34 @@ public sealed partial class Database : IAsyncDisposable
 {
     private static readonly byte[] DiskIdKey = "disk-id"u8.ToArray();
 
+    /// <summary>For a writer that waits for the database to catch up: what is in three write buffers takes a slow disk seconds.</summary>
+    private static readonly TimeSpan WriterPatience = TimeSpan.FromSeconds(20);
+
+    /// <summary>For one that was let go: only a call into the system that does not come back takes longer.</summary>
+    private static readonly TimeSpan StuckPatience = TimeSpan.FromSeconds(5);
+
     private readonly DataDirectory _directory;
     private readonly RocksStore _store;
     private readonly FreeSpaceGuard _freeSpace;
+    private readonly TimeProvider _time;
+    private readonly Lock _closing = new();
+    private bool _isClosed;
 
     private Database(
         DataDirectory directory, RocksStore store, StorageHealth health, BodyJournal bodyJournal, DatabaseOptions options, TimeProvider time, ILogger logger)
     {
         _directory = directory;
         _store = store;
+        _time = time;
         Health = health;
         BodyJournal = bodyJournal;
         Bodies = store.Family("bodies");
         Queue = store.Family("queue");
         Meta = store.Family("default");
         Commits = new GroupCommit(store, Health);
-        Space = new BodySpace(store, Bodies, options.DeadBodiesMin);
+        Space = new BodySpace(store, Bodies, directory.Path, options, time, logger);
         _freeSpace = new FreeSpaceGuard(this, options, time, logger);
+        _ = LearnFromFailureAsync();
     }
 
     /// <summary>Whether the disk takes mail, and whether it has failed.</summary>
@@ -84,6 +95,12 @@ public sealed partial class Database : IAsyncDisposable
             var health = new StorageHealth();
             return new Database(directory, store, health, OpenJournal(directory, store, health, options), options, time, logger);
         }
+        catch (RocksException error)
+        {
+            store?.Dispose();
+            directory.Dispose();
+            throw new StorageException($"The database in {directory.StorePath} can't be used: {error.Message}. Check the disk.", error);
+        }
         catch
         {
             store?.Dispose();
@@ -92,14 +109,41 @@ public sealed partial class Database : IAsyncDisposable
         }
     }
 
-    /// <summary>Writes what was handed over and closes. Every reader must have finished.</summary>
+    /// <summary>
+    /// Writes what was handed over and closes. Every reader must have finished. A writer that the disk does not let go of is left behind, with the
+    /// database open under it: the process can end, and the next start recovers.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
+        // The guard goes on meanwhile: a full disk is what it finds out about, and then nobody waits any more.
+        var isWritten = await HasEndedAsync(Commits.CloseAsync(), WriterPatience);
+        if (!isWritten)
+        {
+            Health.Fail(new StorageException(
+                $"The disk of {Path} is too slow, or has failed: the database did not take its last writes in time. The node stops without them; what was acknowledged before is kept."));
+            LearnFromFailure();
+            isWritten = await HasEndedAsync(Commits.CloseAsync(), StuckPatience);
+        }
+
+        var isIdle = await HasEndedAsync(BodyJournal.CloseAsync(), WriterPatience);
         await _freeSpace.DisposeAsync();
-        await Commits.DisposeAsync();
+        if (Health.Failure is not null)
+        {
+            LearnFromFailure();
+        }
+
+        if (!isWritten || !isIdle)
+        {
+            return;
+        }
+
         Journal.Dispose();
-        BodyJournal.Dispose();
-        _store.Dispose();
+        lock (_closing)
+        {
+            _isClosed = true;
+            _store.Dispose();
+        }
+
         _directory.Dispose();
     }
 
@@ -108,6 +152,44 @@ public sealed partial class Database : IAsyncDisposable
 
     /// <summary>Errors of RocksDB's own background work since the start; any is a failed disk.</summary>
     internal long BackgroundErrors => _store.Property(Meta, "rocksdb.background-errors");
+
+    private async Task LearnFromFailureAsync()
+    {
+        await Health.Failed;
+        LearnFromFailure();
+    }
+
+    // Whoever waits for the database to catch up is let go: it won't.
+    private void LearnFromFailure()
+    {
+        lock (_closing)
+        {
+            if (_isClosed)
+            {
+                return;
+            }
+
+            if (BackgroundErrors > 0)
+            {
+                Space.NoteFailure();
+            }
+
+            _store.Abandon();
+        }
+    }
+
+    private async Task<bool> HasEndedAsync(Task work, TimeSpan patience)
+    {
+        try
+        {
+            await work.WaitAsync(patience, _time);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
 
     private static BodyJournal OpenJournal(DataDirectory directory, RocksStore store, StorageHealth health, DatabaseOptions options)
     {

@@ -21,6 +21,9 @@ public sealed record DatabaseOptions
     /// </summary>
     public long BodyBufferBytes { get; init; } = 32L << 20;
 
+    /// <summary>Bytes of one file of bodies at most; a file goes when its last body is gone. Default 64 MiB.</summary>
+    public long BodyFileBytes { get; init; } = 64L << 20;
+
     /// <summary>Bytes of dead bodies that blob files may hold whatever their part is. Default 256 MiB.</summary>
     public long DeadBodiesMin { get; init; } = 256L << 20;
 

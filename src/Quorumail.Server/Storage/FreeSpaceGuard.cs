@@ -13,6 +13,7 @@ internal sealed partial class FreeSpaceGuard : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly DriveInfo _drive;
     private readonly ITimer _timer;
+    private readonly Lock _looking = new();
     private bool _short;
 
     public FreeSpaceGuard(Database database, DatabaseOptions options, TimeProvider time, ILogger logger)
@@ -53,6 +54,37 @@ internal sealed partial class FreeSpaceGuard : IAsyncDisposable
 
     private void Look()
     {
+        // First, and each time: what follows may wait with the database's writer, which waits for background work that has failed.
+        LookForErrors();
+        if (!_looking.TryEnter())
+        {
+            return;
+        }
+
+        try
+        {
+            LookForSpace();
+        }
+        finally
+        {
+            _looking.Exit();
+        }
+    }
+
+    private void LookForErrors()
+    {
+        var errors = _database.BackgroundErrors;
+        if (errors > 0)
+        {
+            _database.Health.Fail(new StorageException(
+                $"The disk of {_database.Path} has failed: the database could not write its files ({errors} errors; "
+                + $"details in {System.IO.Path.Combine(_database.Path, "store", "LOG")}). The node stops. Free or repair "
+                + "the disk, then start it again; what was acknowledged before is kept."));
+        }
+    }
+
+    private void LookForSpace()
+    {
         long free;
         try
         {
@@ -77,15 +109,7 @@ internal sealed partial class FreeSpaceGuard : IAsyncDisposable
                 _options.FreeSpaceFloor >> 20, isShort ? "no mail is accepted" : "mail is accepted again");
         }
 
-        _database.Space.Look();
-        var errors = _database.BackgroundErrors;
-        if (errors > 0)
-        {
-            _database.Health.Fail(new StorageException(
-                $"The disk of {_database.Path} has failed: the database could not write its files ({errors} errors; "
-                + $"details in {System.IO.Path.Combine(_database.Path, "store", "LOG")}). The node stops. Free or repair "
-                + "the disk, then start it again; what was acknowledged before is kept."));
-        }
+        _database.Space.Look(free);
     }
 
     [LoggerMessage(Message = "disk of {Path}: {FreeMiB} MiB free, floor {FloorMiB} MiB: {Consequence}")]

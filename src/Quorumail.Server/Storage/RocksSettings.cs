@@ -29,6 +29,9 @@ internal static class RocksSettings
         // a third of the CPU time of a 50 KB message that stays (docs/decisions/bodies-on-disk.md).
         "use_direct_io_for_flush_and_compaction=" + (isDirect ? "true" : "false"),
         "max_background_jobs=2",
+
+        // What is in memory alone, the journal has; and where the disk is full, a flush would be waited for.
+        "avoid_flush_during_shutdown=true",
         "bytes_per_sync=1048576",
         "max_open_files=256",
         "keep_log_file_num=4",
@@ -46,7 +49,7 @@ internal static class RocksSettings
         "compression=kNoCompression",
         "enable_blob_files=true",
         "min_blob_size=512",
-        "blob_file_size=67108864",
+        "blob_file_size=" + Text(options.BodyFileBytes),
         "enable_blob_garbage_collection=false",
         "blob_garbage_collection_age_cutoff=1.0",
         "blob_garbage_collection_force_threshold=0.25",

@@ -62,7 +62,7 @@ public sealed class BodyStoreTests
         await Deadline.UntilAsync(
             () =>
             {
-                database.Space.Look();
+                database.Space.Look(long.MaxValue);
                 return BlobBytes() < before / 2;
             },
             TimeSpan.FromSeconds(30),
@@ -82,7 +82,7 @@ public sealed class BodyStoreTests
             }
 
             await Task.Yield();
-            database.Space.Look();
+            database.Space.Look(long.MaxValue);
         }
     }
 
@@ -196,7 +196,7 @@ public sealed class BodyStoreTests
         return whole.ToArray();
     }
 
-    private static void Write(Database database, Action<RocksBatch> fill)
+    internal static void Write(Database database, Action<RocksBatch> fill)
     {
         using var batch = new RocksBatch();
         fill(batch);

@@ -150,11 +150,12 @@ internal sealed unsafe class RocksStore : IDisposable
     public long Property(RocksFamily family, string name) =>
         RocksNative.PropertyInt(_handle, family.Handle, name, out var value) == 0 ? (long)value : 0;
 
-    /// <summary>Changes an option of a family, one of those that RocksDB lets be changed.</summary>
-    /// <exception cref="RocksException">It can't be changed, or the disk has failed.</exception>
-    public void SetOption(RocksFamily family, string name, string value)
+    /// <summary>Changes options of a family at once, of those that RocksDB lets be changed.</summary>
+    /// <exception cref="RocksException">They can't be changed, or the disk has failed.</exception>
+    public void SetOptions(RocksFamily family, params (string Name, string Value)[] options)
     {
-        RocksNative.SetOptions(_handle, family.Handle, 1, [name], [value], out var error);
+        RocksNative.SetOptions(
+            _handle, family.Handle, options.Length, [.. options.Select(o => o.Name)], [.. options.Select(o => o.Value)], out var error);
         RocksNative.Check(error);
     }
 
@@ -167,6 +168,9 @@ internal sealed unsafe class RocksStore : IDisposable
         RocksNative.FlushOptionsDestroy(options);
         RocksNative.Check(error);
     }
+
+    /// <summary>Ends the background work and every wait for it, which then throw. What is written comes to no table any more; reading goes on.</summary>
+    public void Abandon() => RocksNative.CancelAllBackgroundWork(_handle, 0);
 
     public void Dispose()
     {
