@@ -12,9 +12,12 @@ internal static class RocksSettings
         "create_if_missing=" + (create ? "true" : "false"),
         "create_missing_column_families=" + (create ? "true" : "false"),
 
-        // A write that was cut short by a crash ends the log; anything else that doesn't add up is damage, and the
-        // database is not opened. Recycling log files would be quicker, but hides such damage, so RocksDB forbids it.
-        "wal_recovery_mode=kTolerateCorruptedTailRecords",
+        // What comes back after a crash is what was written up to some moment, and nothing after it: of two logs that were not synced,
+        // a power cut may take the end of the first and leave the second, and the index that says how far the queue is must not come without
+        // what it stands for. The journal applies what is missing again; if that is more than it still has, it says so and the node does not
+        // start (ReplicatedStates). What was synced is checked against the manifest.
+        "wal_recovery_mode=kPointInTimeRecovery",
+        "track_and_verify_wals=true",
         "track_and_verify_wals_in_manifest=true",
         "paranoid_checks=true",
 
