@@ -21,6 +21,9 @@ internal sealed class MemoryState : IReplicatedState
     /// <summary>The stamps with which entries were applied here, by index.</summary>
     public Dictionary<long, long> Stamps { get; } = [];
 
+    /// <summary>Called when a snapshot is to be made, before its contents are settled.</summary>
+    public Func<Task>? SaveBegins { get; set; }
+
     /// <summary>Called when the contents of a snapshot are settled, before they are written.</summary>
     public Func<Task>? Saving { get; set; }
 
@@ -131,6 +134,7 @@ internal sealed class MemoryState : IReplicatedState
     public async ValueTask<long> SaveSnapshotAsync(Stream destination, CancellationToken token)
     {
         Saves++;
+        await (SaveBegins?.Invoke() ?? Task.CompletedTask);
         List<(long Index, byte[] Command)> applied;
         long appliedIndex;
         lock (_lock)
