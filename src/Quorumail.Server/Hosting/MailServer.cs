@@ -94,7 +94,10 @@ internal sealed partial class MailServer : IAsyncDisposable
             await leaving.HandOverMessagesAsync(bound.Token);
         }
 
+        // With a disk that has failed it can lead nobody: the others elect somebody meanwhile.
+        var resigning = Failed.IsCompleted ? _cluster?.HandOverLeadershipAsync(bound.Token) : null;
         await Task.WhenAll(
+            resigning ?? Task.CompletedTask,
             _smtp?.StopAsync(bound.Token) ?? Task.CompletedTask,
             _delivery?.StopAsync(bound.Token) ?? Task.CompletedTask);
         if (!Failed.IsCompleted && _cluster is { } left)

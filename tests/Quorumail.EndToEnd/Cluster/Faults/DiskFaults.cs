@@ -9,9 +9,13 @@ namespace Quorumail.EndToEnd.Cluster.Faults;
 /// <summary>Disks that lose power, fill up, are replaced by empty ones or hold what was not written.</summary>
 internal static class DiskFaults
 {
-    private const int DiskFailed = 74;
+    /// <summary>The exit code of a node that stops because its disk has failed.</summary>
+    public const int DiskFailed = 74;
+
+    /// <summary>The error number of a disk that does not answer as it should: EIO.</summary>
+    public const int InputOutputError = 5;
+
     private const int CannotStart = 1;
-    private const int InputOutputError = 5; // EIO
     private const int LargeWrites = 80;
     private const int LargeValue = 256 << 10;
     private const long FillerMax = 1L << 30;
@@ -27,15 +31,15 @@ internal static class DiskFaults
         new("power-leader", "the leader's power is cut: what it had not synced is gone", "it is started again on what its disk holds", scene => CutPowerAsync(scene, scene.LeaderNode)) { IsVariant = true },
         new("power-follower", "a follower's power is cut", "it is started again on what its disk holds", scene => CutPowerAsync(scene, scene.FollowerNode)) { KeepsLeader = true, IsVariant = true },
         new("power-all", "all nodes' power is cut at once", "they are started again on what their disks hold", scene => CutPowerAsync(scene, [.. scene.Lab.Nodes])) { StopsAll = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
-        new("full-leader", "the leader's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.LeaderNode)),
-        new("full-follower", "a follower's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.FollowerNode)) { KeepsLeader = true, IsVariant = true },
+        new("full-leader", "the leader's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.LeaderNode)) { StopsNode = true },
+        new("full-follower", "a follower's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.FollowerNode)) { StopsNode = true, KeepsLeader = true, IsVariant = true },
         new("wiped-follower", "a follower dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.FollowerNode)) { TakesDisk = true, KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
         new("wiped-leader", "the leader dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.LeaderNode)) { TakesDisk = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5), IsVariant = true },
         new("replaced-follower", "a follower is removed from the cluster by command", "its disk is emptied and it is started again: it is taken in anew by itself", ReplaceAsync) { TakesDisk = true, KeepsLeader = true, IsVariant = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
-        new("damaged-log", "a byte of a dead follower's log is changed", "it starts on what is whole, or refuses and is given an empty disk", DamageAsync) { TakesDisk = true, KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
-        new("eio-leader", "the leader's disk answers each sync with an input/output error, and has synced nothing", "it has stopped, and what it had not synced is gone; it is started again on a disk that works", scene => FailSyncsAsync(scene, scene.LeaderNode)) { Obstacle = PreloadedLibrary.Obstacle },
-        new("eio-follower", "the same for a follower's disk", "the same", scene => FailSyncsAsync(scene, scene.FollowerNode)) { KeepsLeader = true, IsVariant = true, Obstacle = PreloadedLibrary.Obstacle },
-        new("slow-fsync", "each sync of the leader's disk takes half a second longer", "the disk is as fast as before", SlowSyncsAsync) { Lasts = TimeSpan.FromSeconds(4), Obstacle = PreloadedLibrary.Obstacle },
+        new("damaged-log", "a byte of a dead follower's log is changed", "it starts on what is whole, or refuses and is given an empty disk", DamageAsync) { StopsNode = true, TakesDisk = true, KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(1) },
+        new("eio-leader", "the leader's disk answers each sync with an input/output error, and has synced nothing", "it has stopped, and what it had not synced is gone; it is started again on a disk that works", scene => FailSyncsAsync(scene, scene.LeaderNode)) { StopsNode = true, IsVariant = true, Obstacle = PreloadedLibrary.Obstacle },
+        new("eio-follower", "the same for a follower's disk", "the same", scene => FailSyncsAsync(scene, scene.FollowerNode)) { StopsNode = true, KeepsLeader = true, IsVariant = true, Obstacle = PreloadedLibrary.Obstacle },
+        new("slow-fsync", "each sync of the leader's disk takes half a second longer", "the disk is as fast as before", SlowSyncsAsync) { IsVariant = true, Lasts = TimeSpan.FromSeconds(4), Obstacle = PreloadedLibrary.Obstacle },
     ];
 
     private static async Task FailSyncsAsync(FaultScene scene, LabNode node)

@@ -17,7 +17,7 @@ internal sealed class FaultScene
         Leader = leader;
         int[] followers = [.. Enumerable.Range(0, lab.Nodes.Count).Where(i => i != leader)];
         random.Shuffle(followers);
-        (Follower, Other) = (followers[0], followers[1]);
+        Followers = followers;
     }
 
     /// <summary>The cluster.</summary>
@@ -36,10 +36,13 @@ internal sealed class FaultScene
     public int Leader { get; }
 
     /// <summary>A follower, drawn.</summary>
-    public int Follower { get; }
+    public int Follower => Followers[0];
 
     /// <summary>Another one.</summary>
-    public int Other { get; }
+    public int Other => Followers[1];
+
+    /// <summary>All of them, in the order that was drawn.</summary>
+    public IReadOnlyList<int> Followers { get; }
 
     /// <summary>The node that leads.</summary>
     public LabNode LeaderNode => Lab.Nodes[Leader];

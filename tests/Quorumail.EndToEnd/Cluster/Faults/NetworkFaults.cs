@@ -22,9 +22,16 @@ internal static class NetworkFaults
         Cut("follower-deaf", "what is sent to a follower is lost", Isolate(scene => scene.Follower, sends: false)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
         Cut("one-way-to-follower", "what the leader sends to one follower is lost", scene => scene.Lab.Network.CutOneWay(scene.Leader, scene.Follower)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3) },
         Cut("one-way-from-follower", "what one follower sends to the leader is lost", scene => scene.Lab.Network.CutOneWay(scene.Follower, scene.Leader)) with { KeepsLeader = true, Lasts = TimeSpan.FromSeconds(3), IsVariant = true },
+        Cut("leader-minority", "the leader and as many followers as make no majority with it reach one another and nobody else", scene => Split(scene, [scene.Leader, .. scene.Followers.Take(((scene.Lab.Nodes.Count - 1) / 2) - 1)])) with { IsVariant = true },
+        Cut("halves", "the nodes are split in two, as is drawn", Halve) with { IsVariant = true },
+        Cut("one-way-halves", "what one part of the nodes sends to the other is lost, as is drawn", scene => CutOneWay(scene, DrawPart(scene))) with { GapMax = OneWayGap, IsVariant = true },
+        Cut("bridge", "the nodes are split in two, and one reaches all", Bridge) with { GapMax = OneWayGap, IsVariant = true },
+        Cut("ring", "each node reaches its two neighbours and nobody else", Ring) with { GapMax = OneWayGap, IsVariant = true },
         Cut("flapping", "the leader is cut off for 0.4 s, reached for 0.4 s, and so on", Flap) with { GapMax = OneWayGap },
         Slow("late-50ms", "every packet is 50 ms late", link => link with { Delay = TimeSpan.FromMilliseconds(50), Jitter = TimeSpan.FromMilliseconds(10) }) with { LosesNobody = true, KeepsLeader = true },
         Slow("late-300ms", "every packet is 300 ms late, give or take 100", link => link with { Delay = TimeSpan.FromMilliseconds(300), Jitter = TimeSpan.FromMilliseconds(100) }) with { GapMax = OneWayGap, IsVariant = true },
+        Slow("late-2s", "every packet is 2 s late", link => link with { Delay = TimeSpan.FromSeconds(2) }) with { StopsAll = true, IsVariant = true },
+        Slow("narrow", "500 kB a second go over each link", link => link with { BytesPerSecond = 500_000 }) with { GapMax = OneWayGap, IsVariant = true },
         Slow("loss-1", "one packet of 100 is lost", link => link with { Loss = 0.01 }) with { KeepsLeader = true },
         Slow("loss-20", "one packet of 5 is lost", link => link with { Loss = 0.2 }) with { GapMax = OneWayGap },
         Slow("doubled", "one packet of 4 comes twice, and later ones overtake", link => link with { Duplicates = 0.25, Delay = TimeSpan.FromMilliseconds(5), Jitter = TimeSpan.FromMilliseconds(5) }) with { LosesNobody = true, KeepsLeader = true, IsVariant = true },
@@ -63,6 +70,54 @@ internal static class NetworkFaults
 
         scene.Record.Isolate(node);
     };
+
+    private static void Halve(FaultScene scene) => Split(scene, DrawPart(scene));
+
+    // At least one node, and at most half of them.
+    private static int[] DrawPart(FaultScene scene)
+    {
+        int[] all = [.. Enumerable.Range(0, scene.Lab.Nodes.Count)];
+        scene.Random.Shuffle(all);
+        return all[..scene.Random.Next(1, (all.Length / 2) + 1)];
+    }
+
+    // The smaller part has no majority.
+    private static void Split(FaultScene scene, int[] part)
+    {
+        CutOneWay(scene, part);
+        CutOneWay(scene, [.. Rest(scene, part)]);
+        Array.ForEach(part, scene.Record.Isolate);
+    }
+
+    private static void CutOneWay(FaultScene scene, int[] from)
+    {
+        foreach (var (one, other) in from.SelectMany(one => Rest(scene, from).Select(other => (one, other))))
+        {
+            scene.Lab.Network.CutOneWay(one, other);
+        }
+    }
+
+    private static IEnumerable<int> Rest(FaultScene scene, int[] part) => Enumerable.Range(0, scene.Lab.Nodes.Count).Except(part);
+
+    private static void Bridge(FaultScene scene)
+    {
+        int[] all = [.. Enumerable.Range(0, scene.Lab.Nodes.Count)];
+        scene.Random.Shuffle(all);
+        var half = all.Length / 2;
+        foreach (var (one, other) in all[..half].SelectMany(one => all[(half + 1)..].Select(other => (one, other))))
+        {
+            scene.Lab.Network.Cut(one, other);
+        }
+    }
+
+    private static void Ring(FaultScene scene)
+    {
+        var count = scene.Lab.Nodes.Count;
+        foreach (var (one, other) in from one in Enumerable.Range(0, count) from other in Enumerable.Range(0, one) where one - other > 1 && one - other < count - 1 select (one, other))
+        {
+            scene.Lab.Network.Cut(one, other);
+        }
+    }
 
     private static void Flap(FaultScene scene)
     {

@@ -165,6 +165,19 @@ internal sealed class ClusterLab : IAsyncDisposable
             token);
     }
 
+    /// <summary>Terms that more than one node has led, by what every node has noted in all its lives.</summary>
+    public IReadOnlyList<string> TermsWithManyLeaders() =>
+        [.. _nodes.SelectMany(node => node.LeadersNoted()).Distinct().GroupBy(led => led.Term).Where(term => term.Count() > 1)
+            .Select(term => string.Create(CultureInfo.InvariantCulture, $"term {term.Key}: {string.Join(", ", term.Select(led => led.Leader))}"))];
+
+    /// <summary>What nodes have noted in all their lives that must not happen; that a disk made one stop may be expected.</summary>
+    public IReadOnlyList<string> CriticalLines(bool disksFail) =>
+        [.. from node in _nodes
+            from line in node.Output.Split('\n')
+            where line.Contains(" crit ", StringComparison.Ordinal) || line.Contains("Unhandled exception", StringComparison.Ordinal)
+            where !disksFail || !line.Contains("the server stops", StringComparison.OrdinalIgnoreCase)
+            select $"{node.Name}: {line}"];
+
     /// <summary>Notes in a ledger whom each node has seen elected, in all its lives.</summary>
     public async Task TellLeadersAsync(StateLedger ledger, CancellationToken token)
     {

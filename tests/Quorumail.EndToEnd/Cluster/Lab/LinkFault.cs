@@ -18,6 +18,9 @@ internal sealed record LinkFault
     /// <summary>Which share is lost, 0 to 1.</summary>
     public double Loss { get; init; }
 
+    /// <summary>How much gets through; what can't wait for its turn is lost. 0: no limit.</summary>
+    public int BytesPerSecond { get; init; }
+
     /// <summary>Which share arrives twice, 0 to 1.</summary>
     public double Duplicates { get; init; }
 }

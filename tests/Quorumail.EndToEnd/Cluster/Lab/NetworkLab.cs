@@ -18,6 +18,7 @@ internal sealed partial class NetworkLab : IAsyncDisposable
     private const int PacketsAtOnce = 256;
     private const int LatePacketsMax = 20_000;
     private const int PollMilliseconds = 20;
+    private const double BacklogSecondsMax = 0.3; // Of a narrow link: as much as routers keep.
     private const int AboveTheTested = -10; // nice(2)
     private const short Readable = 1; // POLLIN
 
@@ -26,6 +27,7 @@ internal sealed partial class NetworkLab : IAsyncDisposable
     private readonly Random _random;
     private readonly PriorityQueue<(int To, byte[] Packet, int Length), (long Due, long Number)> _late = new();
     private readonly Thread _thread;
+    private readonly long[,] _isFreeAt;
     private LinkFault[][] _links;
     private long _number;
     private volatile bool _isStopping;
@@ -35,6 +37,7 @@ internal sealed partial class NetworkLab : IAsyncDisposable
         _hosts.AddRange(hosts);
         _random = new Random(seed);
         _links = Faultless(hosts.Count);
+        _isFreeAt = new long[hosts.Count, hosts.Count];
         _thread = new Thread(Forward) { IsBackground = true, Name = "lab" };
         _thread.Start();
     }
@@ -229,6 +232,20 @@ internal sealed partial class NetworkLab : IAsyncDisposable
         {
             Forwarded++;
             var delay = link.Delay + (link.Jitter * ((2 * _random.NextDouble()) - 1));
+            if (link.BytesPerSecond > 0)
+            {
+                var (now, transmission) = (Stopwatch.GetTimestamp(), packet.Length * Stopwatch.Frequency / link.BytesPerSecond);
+                var start = Math.Max(now, _isFreeAt[from, to]);
+                if (Stopwatch.GetElapsedTime(now, start).TotalSeconds > BacklogSecondsMax)
+                {
+                    Lost++;
+                    continue;
+                }
+
+                _isFreeAt[from, to] = start + transmission;
+                delay += Stopwatch.GetElapsedTime(now, start + transmission);
+            }
+
             if (delay <= TimeSpan.Zero)
             {
                 _ = Write(_hosts[to].Wire, packet, packet.Length);

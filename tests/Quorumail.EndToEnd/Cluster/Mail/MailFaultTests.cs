@@ -1,7 +1,9 @@
 using System.Diagnostics;
+using System.Globalization;
 using Quorumail.EndToEnd.Cluster.Faults;
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Crash;
+using Quorumail.Server.Torture;
 using Quorumail.Server.Torture.Ledger;
 using Quorumail.Server.Torture.Load;
 using Quorumail.Server.Torture.Sink;
@@ -18,6 +20,9 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLabs labs)
     private static readonly byte[] FinalDot = ".\r\n"u8.ToArray();
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(40);
+
+    // An election, and no more.
+    private static readonly TimeSpan FailedDiskGapMax = TimeSpan.FromSeconds(4);
 
     /// <summary>A death, a silence, the end of all power, a disk that fails and one that is slow; or those that QUORUMAIL_FAULTS names.</summary>
     public static TheoryData<string> Kinds => [.. Chosen.Select(fault => fault.Name)];
@@ -41,6 +46,18 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLabs labs)
         output.WriteLine(await labs.UseAsync(LoseMajorityAsync, Token));
     }
 
+    [Fact]
+    public async Task A_leader_whose_disk_fails_leads_no_more_however_long_it_takes_to_stop()
+    {
+        output.WriteLine($"QUORUMAIL_SEED={CrashPlan.Seed}");
+        if (PreloadedLibrary.Obstacle() is { } obstacle)
+        {
+            Assert.Skip(obstacle);
+        }
+
+        output.WriteLine(await labs.UseAsync(FailDiskAsync, Token));
+    }
+
     private static async Task<string> PassAsync(Fault fault, ClusterLab lab, string name, CancellationToken token)
     {
         var random = new Random((CrashPlan.Seed * 397) + FaultTable.All.TakeWhile(each => each != fault).Count());
@@ -52,6 +69,39 @@ public sealed class MailFaultTests(ITestOutputHelper output, SharedLabs labs)
         var said = $"{report}\n{mail.Summary()}\n{verdict}";
         Assert.True(verdict.IsGreen, $"seed {CrashPlan.Seed}: {said}\n{lab.Outputs}");
         Assert.Empty(mail.LateAnswers(lab.Grace));
+        return said;
+    }
+
+    // Deliveries of the leader's are under way, which the stop waits for.
+    private static async Task<string> FailDiskAsync(ClusterLab lab, string name)
+    {
+        var (leader, _) = await lab.LeaderAsync(Token);
+        var node = lab.Nodes[leader];
+        var release = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var mail = await MailWorkload.StartAsync(
+            lab, name, CrashPlan.Seed, (stage, id) => stage == SinkStage.EndOfData && id.Contains(node.Name, StringComparison.Ordinal) ? SinkAction.Hold(release.Task) : SinkAction.Accept, Token);
+        await mail.UntilAcknowledgedAsync(WarmUp, Limit, Token);
+        mail.MayLoseOwners();
+        var failed = Stopwatch.GetTimestamp();
+        node.Syncs!.Fail(DiskFaults.InputOutputError);
+        try
+        {
+            Assert.Equal(DiskFaults.DiskFailed, await node.ExitAsync(Limit, Token));
+            await Deadline.UntilAsync(() => mail.FirstAcknowledged(failed, by => by != leader) is not null, Limit, () => $"nothing is acknowledged\n{lab.Outputs}", Token);
+        }
+        finally
+        {
+            node.Syncs.End();
+            release.TrySetResult();
+        }
+
+        var gap = mail.LongestGap(failed, Stopwatch.GetTimestamp());
+        await node.StartAsync();
+        await lab.UntilServingAsync(ClusterLab.SettleLimit, Token);
+        await mail.StopAsync();
+        var verdict = await mail.SettleAsync(Token);
+        var said = string.Create(CultureInfo.InvariantCulture, $"longest time without a 250 when the disk of {node.Name}, the leader, failed: {gap.TotalSeconds:0.0} s\n{mail.Summary()}\n{verdict}");
+        Assert.True(verdict.IsGreen && gap < FailedDiskGapMax, $"{said}\n{lab.Outputs}");
         return said;
     }
 

@@ -4,6 +4,7 @@ using System.Text;
 using Quorumail.EndToEnd.Cluster.Faults;
 using Quorumail.EndToEnd.Cluster.Lab;
 using Quorumail.EndToEnd.Crash;
+using Quorumail.Server.Torture;
 using Quorumail.Server.Torture.Ledger;
 using Quorumail.Server.Torture.Sink;
 
@@ -14,6 +15,7 @@ namespace Quorumail.EndToEnd.Cluster.Mail;
 public sealed class MailTortureTests(ITestOutputHelper output)
 {
     private const int FaultsPerChapter = 5;
+    private const double UsageGrowthMax = 1.3;
 
     private static readonly TimeSpan Faultless = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
@@ -25,6 +27,7 @@ public sealed class MailTortureTests(ITestOutputHelper output)
     private (TimeSpan Time, long Messages) _underFaults;
     private (TimeSpan Time, long Messages) _withMajority;
     private double _faultlessRate;
+    private bool _disksFail;
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -41,10 +44,13 @@ public sealed class MailTortureTests(ITestOutputHelper output)
         try
         {
             await ChapterAsync(lab, "calm", WithoutFaultsAsync);
+            var atFirst = LabUsage.Of(lab);
             for (var chapter = 0; Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; chapter++)
             {
                 await ChapterAsync(lab, string.Create(CultureInfo.InvariantCulture, $"t{chapter}"), WithFaultsAsync);
             }
+
+            await CheckEndAsync(lab, atFirst);
         }
         finally
         {
@@ -85,6 +91,7 @@ public sealed class MailTortureTests(ITestOutputHelper output)
         for (var i = 0; i < FaultsPerChapter && Stopwatch.GetElapsedTime(_start) < TorturePlan.Duration; i++)
         {
             var (faults, lasts) = FaultDraw.Next(_random);
+            _disksFail |= faults.Any(fault => fault.StopsNode);
             Say(string.Create(CultureInfo.InvariantCulture, $"{string.Join(" + ", faults)} for {lasts.TotalSeconds:0.0} s"));
             var (began, before) = (Stopwatch.GetTimestamp(), mail.Acknowledged);
             var report = await new FaultRun(lab, mail, _random, Token).RunAsync(faults, lasts);
@@ -97,6 +104,22 @@ public sealed class MailTortureTests(ITestOutputHelper output)
                 _withMajority = (_withMajority.Time + took, _withMajority.Messages + messages);
             }
         }
+    }
+
+    // What no chapter's account shows.
+    private async Task CheckEndAsync(ClusterLab lab, LabUsage atFirst)
+    {
+        Assert.Empty(lab.TermsWithManyLeaders());
+        Assert.Empty(lab.CriticalLines(_disksFail));
+
+        // What was needed under load is given back with time.
+        LabUsage now = atFirst;
+        await Deadline.UntilAsync(
+            () => !atFirst.ExceededBy(now = LabUsage.Of(lab), UsageGrowthMax).Any(),
+            Limit,
+            () => $"nodes hold more than {UsageGrowthMax} times as much as after the calm: {string.Join("; ", atFirst.ExceededBy(now, UsageGrowthMax))}",
+            Token);
+        Say($"in use at first: {atFirst}; in the end: {now}");
     }
 
     private string Sum()
