@@ -1,6 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
 using Quorumail.Core.Mail;
-using Quorumail.Core.Queue;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Storage;
 

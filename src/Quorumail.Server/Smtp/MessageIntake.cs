@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
-using Quorumail.Core.Queue;
 using Quorumail.Core.Smtp;
 using Quorumail.Server.Storage;
 

@@ -155,8 +155,7 @@ internal sealed class SmtpTransport(
                 }
 
                 // It is the connection's from here on.
-                slot = null;
-                isUnseen = false;
+                (slot, isUnseen) = (null, false);
                 reach = Reach.Reached;
                 switch (await RunAsync(transaction, connection, abort))
                 {
