@@ -6,7 +6,7 @@
 #       --faults kill-leader,power-all,...                   draws from these only (docs/reliability.md has the table)
 #   ./torture.sh [--rounds N] [--seed S] [--large]           kill -9 and power cuts of a lone server under mail: 10 rounds
 #   ./torture.sh large                                       50 messages of 25 MB at once through three nodes
-#   ./torture.sh limits [--minutes N] [--seed S]             two connections to a next hop, for five nodes, through faults of the network
+#   ./torture.sh limits [--minutes N] [--seed S]             two connections to a next hop, for five nodes, through faults of the network, kills and restarts
 #   ./torture.sh failover [--rounds N]                       kill -9 of the leader at the default keys, and how long nobody leads: 20 rounds
 #   ./torture.sh takeover [--rounds N]                       kill -9 and silence of a node with mail at the default keys, and how long it waits: 10 rounds
 #   ./torture.sh frames [--seed S]                           a million mutated frames to port 9000

@@ -7,14 +7,17 @@ using Quorumail.EndToEnd.Crash;
 namespace Quorumail.EndToEnd.Cluster.Mail;
 
 /// <summary>
-/// A next hop that two connections are allowed to, from five nodes, through faults of the network between them: it never sees a third.
-/// QUORUMAIL_MINUTES says for how long; by default one fault is made.
+/// A next hop that two connections are allowed to, from five nodes, through faults of the network between them and the end of their
+/// processes: it never sees a third. QUORUMAIL_MINUTES says for how long; by default one fault is made. QUORUMAIL_FAULTS says which.
 /// </summary>
 [Collection(QuietMachine.Name)]
 public sealed class DestinationLimitTests(ITestOutputHelper output)
 {
     private const int Nodes = 5;
     private const int Allowed = 2;
+
+    // Whose process ends has no connections any more; whose stands still, has.
+    private static readonly string[] OfProcesses = ["kill-leader", "kill-follower", "kill-all", "rolling-restart", "transfer"];
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan Lasts = TimeSpan.FromSeconds(3);
@@ -32,7 +35,7 @@ public sealed class DestinationLimitTests(ITestOutputHelper output)
 
         var random = new Random(CrashPlan.Seed);
         var lasts = Environment.GetEnvironmentVariable("QUORUMAIL_MINUTES") is null ? TimeSpan.Zero : TorturePlan.Duration;
-        var kinds = FaultTable.All.Where(fault => fault.IsOfNetwork && !fault.StopsAll && fault.Obstacle() is null).ToArray();
+        var kinds = (FaultTable.Chosen ?? FaultTable.All.Where(MayBeMade)).Where(fault => fault.Obstacle() is null).ToArray();
         await using var lab = await ClusterLab.StartAsync(
             Nodes, LabTimers.Guide, CrashPlan.Seed, string.Create(CultureInfo.InvariantCulture, $"max_connections = {Allowed}"), Token);
         var began = Stopwatch.GetTimestamp();
@@ -52,4 +55,6 @@ public sealed class DestinationLimitTests(ITestOutputHelper output)
         }
         while (Stopwatch.GetElapsedTime(began) < lasts);
     }
+
+    private static bool MayBeMade(Fault fault) => fault.IsOfNetwork ? !fault.StopsAll : OfProcesses.Contains(fault.Name, StringComparer.Ordinal);
 }
