@@ -15,6 +15,8 @@ internal sealed class ClusterLog(Simulator simulator, Oracle oracle, int size)
 
     private readonly List<(QueueCommand Command, long Stamp, ApplyStatus Status)> _committed = [];
     private long _version;
+    private string _leader = "";
+    private long _committedAt;
 
     public IReadOnlyList<(QueueCommand Command, long Stamp, ApplyStatus Status)> Committed => _committed;
 
@@ -33,6 +35,24 @@ internal sealed class ClusterLog(Simulator simulator, Oracle oracle, int size)
     public int MinCopies => size / 2 + 1;
 
     private bool HasQuorum => simulator.Now >= OutageUntil && Servers.Values.Count(s => s.IsReachable) > size / 2;
+
+    /// <summary>Cluster time at the node that is furthest.</summary>
+    public long ClusterTime => Servers.Values.Select(s => s.Stamp).DefaultIfEmpty(simulator.Now).Max();
+
+    private long LastStamp => _committed.Count > 0 ? _committed[^1].Stamp : 0;
+
+    /// <summary>Where a new life's time begins: where the others are or, when all had stopped, where its wall clock moves it.</summary>
+    public long TimeFor(ClusterServer server)
+    {
+        if (Servers.Count > 0)
+        {
+            return ClusterTime;
+        }
+
+        var time = ModelClock.AfterStop(LastStamp, simulator.Now + server.Disk.WallError);
+        oracle.Jumped += LastStamp == 0 ? 0 : Math.Max(0, time - LastStamp - (simulator.Now - _committedAt));
+        return time;
+    }
 
     /// <summary>Proposes a command; the answer is null when nothing is known to be applied.</summary>
     public void Propose(ClusterServer from, QueueCommand command, Action<ApplyStatus?> answer)
@@ -120,13 +140,28 @@ internal sealed class ClusterLog(Simulator simulator, Oracle oracle, int size)
             return null;
         }
 
-        var status = oracle.Committed(command, simulator.Now, from?.Name);
-        _committed.Add((command, simulator.Now, status));
+        var stamp = Leader().Stamp;
+        var status = oracle.Committed(command, stamp, from?.Name);
+        _committed.Add((command, stamp, status));
+        _committedAt = simulator.Now;
         foreach (var server in Servers.Values)
         {
             server.After(simulator.Between(0, simulator.Chance(5) ? 2000 : 30), server.CatchUp);
         }
 
         return status;
+    }
+
+    /// <summary>Who leads, and so says what time it is: another one if it can't be reached. It has applied all that is committed.</summary>
+    private ClusterServer Leader()
+    {
+        if (!IsReachable(_leader) || simulator.Chance(1))
+        {
+            var possible = Servers.Values.Where(s => s.IsReachable).ToArray();
+            _leader = possible[simulator.Random.Next(possible.Length)].Name;
+        }
+
+        Servers[_leader].CatchUp();
+        return Servers[_leader];
     }
 }

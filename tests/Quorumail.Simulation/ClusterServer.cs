@@ -19,6 +19,7 @@ internal sealed class ClusterServer : ModelNode
     private readonly List<Action> _stopped = [];
     private readonly ModelDelivery _delivery;
     private readonly List<QueueId> _orphans;
+    private readonly ModelClock _clock;
     private int _applied;
     private long _lastIdTime;
     private bool _isStopped;
@@ -37,6 +38,7 @@ internal sealed class ClusterServer : ModelNode
 
         _state = disk.Records.Read(Oracle.Limits);
         _applied = disk.FlushedCount;
+        _clock = new ModelClock(simulator, log.TimeFor(this));
         _delivery = new ModelDelivery(this, hops);
         _orphans = [.. disk.Bodies.Keys];
         log.Servers[name] = this;
@@ -50,6 +52,11 @@ internal sealed class ClusterServer : ModelNode
 
     public override QueueState State => _state;
 
+    public override long ClusterTime => Fault == PlantedFault.DeliversByItsWallClock ? WallTime : _clock.Now;
+
+    /// <summary>What it says that the time is, if it leads.</summary>
+    public long Stamp => Fault == PlantedFault.StampsByItsWallClock ? WallTime : _clock.Now;
+
     public override bool IsAlive => _log.Servers.TryGetValue(Name, out var present) && ReferenceEquals(present, this);
 
     /// <summary>Takes mail and delivers.</summary>
@@ -57,6 +64,8 @@ internal sealed class ClusterServer : ModelNode
 
     /// <summary>Whether the other nodes hear of it.</summary>
     public bool IsReachable => IsAlive && !_isStopped && !_isCutOff;
+
+    private long WallTime => Simulator.Now + Disk.WallError;
 
     public override void After(long milliseconds, Action action) => Simulator.After(milliseconds, () =>
     {
@@ -120,6 +129,7 @@ internal sealed class ClusterServer : ModelNode
             var (command, stamp, expected) = _log.Committed[_applied];
             var changes = new QueueChanges();
             var status = _state.Apply(command, stamp, changes);
+            _clock.Applied(Fault == PlantedFault.IgnoresStamps ? 0 : stamp);
             if (status != expected)
             {
                 throw new BrokenPromiseException($"{command.GetType().Name} was answered {status} by {Name} and {expected} elsewhere");

@@ -5,8 +5,8 @@ namespace Quorumail.Simulation;
 
 /// <summary>
 /// One run of a cluster: clients send to any node; operators hold, release, requeue, delete, suspend and resume; nodes crash, lose their
-/// disks, have slow ones, are stopped, cut off, suspected and drained; the log has outages; next hops misbehave. Then all faults stop,
-/// operators let everything go, and everything must come to its end, the same on all nodes.
+/// disks, have slow ones, are stopped, cut off, suspected and drained, have clocks that differ and jump, and go down all at once; the log has
+/// outages; next hops misbehave. Then all faults stop, operators let everything go, and everything must come to its end, the same on all nodes.
 /// </summary>
 internal sealed class ClusterWorld
 {
@@ -40,7 +40,7 @@ internal sealed class ClusterWorld
         _start = _simulator.Now;
         foreach (var name in _names)
         {
-            _oracle.Disks.Add(name, new ModelDisk(_oracle));
+            _oracle.Disks.Add(name, new ModelDisk(_oracle) { WallError = WallError() });
         }
     }
 
@@ -174,7 +174,7 @@ internal sealed class ClusterWorld
             return;
         }
 
-        switch (_simulator.Random.Next(9))
+        switch (_simulator.Random.Next(11))
         {
             case 0 or 1:
                 Crash(name, _simulator.Between(100, 90_000));
@@ -202,6 +202,12 @@ internal sealed class ClusterWorld
                 break;
             case 8:
                 SlowDown(_oracle.Disks[name]);
+                break;
+            case 9:
+                _oracle.Disks[name].WallError = WallError();
+                break;
+            case 10:
+                StopAll();
                 break;
         }
     }
@@ -237,6 +243,16 @@ internal sealed class ClusterWorld
         });
     }
 
+    private long WallError() => _simulator.Chance(50) ? _simulator.Between(-50, 50) : _simulator.Between(-7_200_000, 7_200_000);
+
+    private void StopAll()
+    {
+        foreach (var name in _log.Servers.Keys.ToArray())
+        {
+            Crash(name, _simulator.Between(1000, 60_000));
+        }
+    }
+
     private void SlowDown(ModelDisk disk)
     {
         disk.IsSlow = true;
@@ -265,7 +281,7 @@ internal sealed class ClusterWorld
         _isFaulty = false;
         _log.IsFaulty = false;
         _hops.IsFaulty = false;
-        _simulator.After(CalmTime, _oracle.CheckCalm);
+        _simulator.After(CalmTime, () => _oracle.CheckCalm(_log.ClusterTime));
         _simulator.After(2 * CalmTime, _operator.LetGo);
         foreach (var name in _names)
         {

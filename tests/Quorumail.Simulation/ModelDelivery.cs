@@ -28,6 +28,8 @@ internal sealed class ModelDelivery
 
     private Simulator Simulator => _server.Simulator;
 
+    private long Now => _server.ClusterTime;
+
     public void Observe(QueueChange change)
     {
         if (change.SuspensionsChanged)
@@ -50,12 +52,12 @@ internal sealed class ModelDelivery
     /// <summary>Begins every job that can be begun, and comes back when the next may be.</summary>
     public void Pump()
     {
-        while (_scheduler.TryTakeJob(Simulator.Now) is { } job)
+        while (_scheduler.TryTakeJob(Now) is { } job)
         {
             Run(job, connected: false);
         }
 
-        while (_scheduler.TryTakeGivenUp(Simulator.Now) is { } lost)
+        while (_scheduler.TryTakeGivenUp(Now) is { } lost)
         {
             if (_server.Fault == PlantedFault.NeverGivesUp)
             {
@@ -64,7 +66,7 @@ internal sealed class ModelDelivery
 
             _server.Propose(lost, _ =>
             {
-                _scheduler.GivenUp(lost.Id, Simulator.Now);
+                _scheduler.GivenUp(lost.Id, Now);
                 Pump();
             });
         }
@@ -72,7 +74,7 @@ internal sealed class ModelDelivery
         if (_scheduler.NextWakeAt is { } wakeAt && (_wakeAt is null || wakeAt < _wakeAt))
         {
             _wakeAt = wakeAt;
-            _server.After(Math.Max(0, wakeAt - Simulator.Now), () =>
+            _server.After(Math.Max(0, wakeAt - Now), () =>
             {
                 if (_wakeAt == wakeAt)
                 {
@@ -123,13 +125,13 @@ internal sealed class ModelDelivery
         if (!connected && !_hops.IsReachable(destination.Domain))
         {
             var reply = new DeliveryReply(DeliveryVerdict.Temporary, "connection refused", "4.4.1", "");
-            _scheduler.Unreachable(destination, reply, Simulator.Now, Simulator.Random.NextDouble());
+            _scheduler.Unreachable(destination, reply, Now, Simulator.Random.NextDouble());
             attempt.ReplyRest(reply);
             Conclude(attempt);
             return;
         }
 
-        _scheduler.Reached(destination, Simulator.Now);
+        _scheduler.Reached(destination, Now);
         var taken = new List<int>();
         foreach (var recipient in attempt.Job.Recipients)
         {
@@ -209,7 +211,7 @@ internal sealed class ModelDelivery
 
     private void Conclude(DeliveryAttempt attempt)
     {
-        var conclusion = attempt.Conclude(_policy, Simulator.Now, Simulator.Random.NextDouble());
+        var conclusion = attempt.Conclude(_policy, Now, Simulator.Random.NextDouble());
         _server.Store(conclusion.Notices, notices => Record(attempt, attempt.Record(notices)));
     }
 
@@ -231,9 +233,9 @@ internal sealed class ModelDelivery
                     break;
             }
 
-            _scheduler.Completed(attempt.Job, step == AttemptStep.Recorded, Simulator.Now);
+            _scheduler.Completed(attempt.Job, step == AttemptStep.Recorded, Now);
             if (attempt.Job.Deadlines is null && Simulator.Chance(50)
-                && _scheduler.TryTakeNext(attempt.Job, Simulator.Now) is { } next)
+                && _scheduler.TryTakeNext(attempt.Job, Now) is { } next)
             {
                 Run(next, connected: true);
             }

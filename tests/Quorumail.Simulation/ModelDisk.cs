@@ -29,6 +29,9 @@ internal sealed class ModelDisk(Oracle oracle)
     /// <summary>The records came from another node, and bodies that they tell of may be missing.</summary>
     public bool IsUnchecked { get; set; }
 
+    /// <summary>How wrong its machine's wall clock is, in milliseconds.</summary>
+    public long WallError { get; set; }
+
     /// <summary>A flush takes seconds.</summary>
     public bool IsSlow { get; set; }
 

@@ -19,6 +19,9 @@ internal abstract class ModelNode(string name, Simulator simulator, Oracle oracl
 
     public abstract QueueState State { get; }
 
+    /// <summary>Cluster time as it sees it.</summary>
+    public virtual long ClusterTime => Simulator.Now;
+
     public abstract bool IsAlive { get; }
 
     /// <summary>What happens later in this life, unless it has ended by then.</summary>

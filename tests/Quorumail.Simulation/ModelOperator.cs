@@ -45,8 +45,8 @@ internal sealed class ModelOperator(Simulator simulator, Oracle oracle, ClusterL
             3 => Administer(QueueAction.Release, ids),
             4 or 5 => Administer(QueueAction.Requeue, ids),
             6 => Administer(QueueAction.Delete, [.. ids.Where(IsFromClient).Take(1)]),
-            7 => new SuspendCommand(SuspensionScope.Sender, $"someone@{ModelNextHops.Senders}", "", simulator.Now + 100_000),
-            8 => new SuspendCommand(SuspensionScope.Destination, domain, "", simulator.Chance(50) ? simulator.Now + simulator.Between(100_000, 600_000) : 0),
+            7 => new SuspendCommand(SuspensionScope.Sender, $"someone@{ModelNextHops.Senders}", "", log.ClusterTime + 100_000),
+            8 => new SuspendCommand(SuspensionScope.Destination, domain, "", simulator.Chance(50) ? log.ClusterTime + simulator.Between(100_000, 600_000) : 0),
             _ => new ResumeCommand(SuspensionScope.Destination, domain),
         };
     }

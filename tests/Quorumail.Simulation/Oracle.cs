@@ -24,6 +24,9 @@ internal sealed class Oracle(Simulator simulator)
     private readonly Dictionary<(QueueId, int Recipient), string> _addresses = [];
     private readonly List<Submission> _submissions = [];
     private readonly Dictionary<QueueId, int> _carried = [];
+    private readonly Dictionary<(QueueId, int Recipient), (long At, long Wait, long Jumped)> _waits = [];
+    private readonly long _start = simulator.Now;
+    private long _lastStamp;
     private int _count;
 
     /// <summary>As small as makes their edges show; the same on all nodes.</summary>
@@ -33,6 +36,12 @@ internal sealed class Oracle(Simulator simulator)
     public SortedDictionary<string, ModelDisk> Disks { get; } = new(StringComparer.Ordinal);
 
     public QueueState State => _state;
+
+    /// <summary>How far wall clocks have moved cluster time forward, in milliseconds, when all nodes had stopped.</summary>
+    public long Jumped { get; set; }
+
+    /// <summary>How far cluster time may be from true time apart from that: nodes' clocks are a little fast or slow.</summary>
+    private long Skew => (long)(2 * ModelClock.Drift * (simulator.Now - _start)) + 2000;
 
     /// <summary>For the statistics of a run.</summary>
     public int Doubts => _listed.Count;
@@ -47,6 +56,8 @@ internal sealed class Oracle(Simulator simulator)
     public ApplyStatus Committed(QueueCommand command, long stamp, string? from = null)
     {
         _changes.Clear();
+        Check(stamp >= _lastStamp, "cluster time never falls");
+        _lastStamp = stamp;
         if (command is AdministerCommand operation)
         {
             RememberOperation(operation);
@@ -132,12 +143,12 @@ internal sealed class Oracle(Simulator simulator)
     }
 
     /// <summary>There have been no faults for a while: nothing waits for what will not come.</summary>
-    public void CheckCalm()
+    public void CheckCalm(long now)
     {
         foreach (var message in _state.Messages)
         {
             Check(
-                message.Recipients.All(r => r.State != RecipientState.OwnerLost || r.NextAttemptAt > simulator.Now - 60_000),
+                message.Recipients.All(r => r.State != RecipientState.OwnerLost || r.NextAttemptAt > now - 60_000),
                 $"a lost attempt of {message.Id} is given up when its time has come");
         }
     }
@@ -221,6 +232,11 @@ internal sealed class Oracle(Simulator simulator)
             case AttemptEndedCommand ended:
                 foreach (var result in ended.Results)
                 {
+                    if (result.Outcome == RecipientOutcome.Deferred)
+                    {
+                        _waits[(ended.Id, result.Recipient)] = (simulator.Now, result.NextAttemptAt - _lastStamp, Jumped);
+                    }
+
                     _open.Remove((ended.Id, _addresses[(ended.Id, result.Recipient)], ended.Attempt));
                     if (result.Outcome is RecipientOutcome.Delivered or RecipientOutcome.Bounced or RecipientOutcome.Dropped)
                     {
@@ -249,6 +265,10 @@ internal sealed class Oracle(Simulator simulator)
                 case QueueAction.Release:
                     _held.Remove(id);
                     break;
+                case QueueAction.Requeue:
+                    _state.TryGet(id, out var requeued);
+                    Enumerable.Range(0, requeued!.Recipients.Count).ToList().ForEach(recipient => _waits.Remove((id, recipient)));
+                    break;
                 case QueueAction.Delete:
                     _removed.Add(id);
                     break;
@@ -263,6 +283,9 @@ internal sealed class Oracle(Simulator simulator)
         Check(!IsSuspended(SuspensionScope.Sender, message.ReversePath, stamp), $"the sender of {start.Id} is suspended, so no attempt begins");
         foreach (var recipient in start.Recipients)
         {
+            Check(
+                !_waits.TryGetValue((start.Id, recipient), out var wait) || simulator.Now - wait.At + Jumped - wait.Jumped >= wait.Wait - Skew,
+                $"{start.Id}/{recipient} is not tried again before its time");
             var domain = Core.Delivery.RouteTable.DomainOf(message.Recipients[recipient].Envelope.Address).ToString();
             Check(!IsSuspended(SuspensionScope.Destination, domain, stamp), $"{domain} is suspended, so no attempt begins");
         }

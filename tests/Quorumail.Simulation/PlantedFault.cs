@@ -47,6 +47,15 @@ public enum PlantedFault
     /// <summary>Of several nodes: never says that a lost owner's result is waited for no more.</summary>
     NeverGivesUp,
 
+    /// <summary>Of several nodes: delivers by the wall clock of its machine.</summary>
+    DeliversByItsWallClock,
+
+    /// <summary>Of several nodes: says as a leader what its machine's wall clock says.</summary>
+    StampsByItsWallClock,
+
+    /// <summary>Of several nodes: does not go on from the time that the log says.</summary>
+    IgnoresStamps,
+
     /// <summary>Of several nodes: names copies whose disks are slow before they are durable.</summary>
     WaitsForNoSlowDisk,
 }
