@@ -1,5 +1,4 @@
 using System.Net;
-using Quorumail.Core.Mail;
 using Quorumail.Core.Smtp;
 using Quorumail.Server.Http;
 using Quorumail.Server.Logging;

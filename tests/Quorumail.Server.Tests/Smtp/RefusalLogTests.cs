@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Text;
 using Quorumail.Core.Smtp;
 using Quorumail.Server.Limits;
-using Quorumail.Server.Queue;
 using Quorumail.Server.Smtp;
 
 namespace Quorumail.Server.Tests.Smtp;
