@@ -14,6 +14,10 @@ namespace Quorumail.Server.Replication;
 internal sealed partial class BodyReplicas(Database database, IPeers peers, Func<QueueMembers?> members, TimeProvider time, ILogger log)
 {
     private static readonly TimeSpan AgainPause = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>A copy that is not made in so long has another begun beside it: some times as long as a large body takes.</summary>
+    private static readonly TimeSpan AttemptPatience = TimeSpan.FromSeconds(3);
+
     private static readonly TimeSpan FetchTimeout = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<ClusterPeer, PeerCopier> _copiers = new();
@@ -44,18 +48,18 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
         var needed = (members()?.MinCopies ?? 1) - 1;
         if (needed == 0)
         {
-            return new BodyCopies(id, [], 0);
+            return new BodyCopies(id, [], 0, time);
         }
 
         // A disk that may go is not one more, but better than none.
         PeerCopier[] copiers = [.. Candidates(id, isDraining: false).Take(needed + 1)];
         return new BodyCopies(
-            id, copiers.Length >= needed ? copiers : [.. copiers, .. Candidates(id, isDraining: true).Take(needed - copiers.Length)], needed);
+            id, copiers.Length >= needed ? copiers : [.. copiers, .. Candidates(id, isDraining: true).Take(needed - copiers.Length)], needed, time);
     }
 
     /// <summary>
-    /// Waits until a body that this node's journal has is on enough disks, its own among them. Where copies fail others are
-    /// made, until the token ends it.
+    /// Waits until a body that this node's journal has is on enough disks, its own among them. Where copies fail, or a node does not
+    /// answer for seconds, others are made beside them, until the token ends it.
     /// </summary>
     /// <param name="copies">From <see cref="Begin"/>, the head added.</param>
     /// <param name="local">Ends when this node's disk has it.</param>
@@ -70,25 +74,46 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
             return [Self, .. copies.Holders];
         }
 
-        HashSet<BodyHolder> holders = [Self, .. copies.Holders];
-        LogAgain(log, copies.Id, copies.Needed + 1 - holders.Count);
-        while (true)
+        LogAgain(log, copies.Id, copies.Needed - copies.Holders.Count);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(token);
+        Dictionary<PeerCopier, Attempt> attempts = [];
+        try
         {
-            var minCopies = members()?.MinCopies ?? 1;
-            foreach (var copier in Candidates(copies.Id, isDraining: false).Concat(Candidates(copies.Id, isDraining: true)))
+            while (true)
             {
-                if (holders.Count < minCopies && !holders.Contains(BodyCopies.HolderOf(copier.Peer)) && await TryCopyAsync(copies.Id, copier.Peer, token))
+                HashSet<BodyHolder> holders = [Self, .. copies.Holders, .. attempts.Where(a => a.Value.HasSucceeded).Select(a => BodyCopies.HolderOf(a.Key.Peer))];
+                var missing = (members()?.MinCopies ?? 1) - holders.Count;
+                if (missing <= 0)
                 {
-                    holders.Add(BodyCopies.HolderOf(copier.Peer));
+                    return [Self, .. holders.Where(holder => holder != Self)];
                 }
-            }
 
-            if (holders.Count >= minCopies)
+                BeginMore(copies, attempts, holders, missing, stop.Token);
+                await Task.WhenAny([Task.Delay(AgainPause, time, token), .. attempts.Values.Where(a => !a.Ended.IsCompleted).Select(a => a.Ended)]);
+                token.ThrowIfCancellationRequested();
+            }
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await Task.WhenAll(attempts.Values.Select(a => a.Ended));
+        }
+    }
+
+    /// <summary>Begins as many copies as are missing and not under way at nodes that answer.</summary>
+    private void BeginMore(
+        BodyCopies copies, Dictionary<PeerCopier, Attempt> attempts, HashSet<BodyHolder> holders, int missing, CancellationToken token)
+    {
+        missing -= copies.UnderWay + attempts.Values.Count(a => !a.Ended.IsCompleted && time.GetElapsedTime(a.Since) < AttemptPatience);
+        foreach (var copier in Candidates(copies.Id, isDraining: false).Concat(Candidates(copies.Id, isDraining: true)))
+        {
+            var mayBegin = !holders.Contains(BodyCopies.HolderOf(copier.Peer)) && !copies.Awaits(copier)
+                && (!attempts.TryGetValue(copier, out var last) || (last.Ended.IsCompleted && time.GetElapsedTime(last.Since) >= AgainPause));
+            if (missing > 0 && mayBegin)
             {
-                return [Self, .. holders.Where(holder => holder != Self)];
+                attempts[copier] = new Attempt(TryCopyAsync(copies.Id, copier.Peer, token), time.GetTimestamp());
+                missing--;
             }
-
-            await Task.Delay(AgainPause, time, token);
         }
     }
 
@@ -101,14 +126,14 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
     /// <exception cref="BodyCorruptException">It is damaged on this disk.</exception>
     public async ValueTask<bool> CopyAsync(QueueId id, ReadOnlyMemory<byte> hash, ClusterPeer target, CancellationToken token)
     {
-        BodyCopies copies = new(id, [CopierOf(target)], 1, isAgain: true);
+        BodyCopies copies = new(id, [CopierOf(target)], 1, time, isAgain: true);
         return await BodyRecords.ReadAsync(
             database,
             id,
             hash,
             async (number, record) =>
             {
-                await (number == BodyFrame.Head ? copies.SettleAsync(token) : copies.PaceAsync(token));
+                await copies.PaceAsync(token);
                 copies.Add(number, record.Span);
                 return copies.CanBeEnough;
             })
@@ -166,11 +191,15 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
         }
     }
 
-    private async ValueTask<bool> TryCopyAsync(QueueId id, ClusterPeer target, CancellationToken token)
+    private async Task<bool> TryCopyAsync(QueueId id, ClusterPeer target, CancellationToken token)
     {
         try
         {
             return await CopyAsync(id, default, target, token);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
         }
         catch (StorageException damaged)
         {
@@ -209,4 +238,10 @@ internal sealed partial class BodyReplicas(Database database, IPeers peers, Func
 
     [LoggerMessage(4, LogLevel.Warning, "the body of {Id} can't be fetched from {NodeId}: {Reason}")]
     private static partial void LogNotFetched(ILogger log, QueueId id, string nodeId, string reason);
+
+    /// <summary>A copy that is made beside those that were begun with the body.</summary>
+    private readonly record struct Attempt(Task<bool> Ended, long Since)
+    {
+        public bool HasSucceeded => Ended is { IsCompletedSuccessfully: true, Result: true };
+    }
 }

@@ -135,11 +135,6 @@ public sealed class BodyWriter : IAsyncDisposable
             _copies?.Add(_chunks, _record.Value.Span);
             await _database.BodyJournal.WriteAsync(_record);
             await _record.WaitAsync();
-            if (_copies is not null)
-            {
-                await _copies.SettleAsync(token);
-            }
-
             BodyFormat.WriteHead(Id, Size, hash, chunked: true, buffer);
             _record.SetHead(Id, buffer.AsMemory(0, BodyFormat.HeadLength));
         }

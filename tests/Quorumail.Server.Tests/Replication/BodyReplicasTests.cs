@@ -1,8 +1,10 @@
 using System.Buffers;
+using Microsoft.Extensions.Time.Testing;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Server.Storage;
 using Quorumail.Server.Storage.Rocks;
+using Quorumail.Server.Tests.Queue;
 using Quorumail.Server.Tests.Storage;
 
 namespace Quorumail.Server.Tests.Replication;
@@ -88,6 +90,45 @@ public sealed class BodyReplicasTests
         var receipt = await KeepAsync(cluster.Nodes[0], size);
         Assert.Equal([cluster.Nodes[0].Self, cluster.Nodes[3 - silent].Self], receipt.Holders!);
         gate.SetResult();
+    }
+
+    [Theory]
+    [InlineData(20_000, 3, 0, 1)]
+    [InlineData(Chunked, 3, 0, 1)]
+    [InlineData(2 * 1024 * 1024, 3, 0, 1)]
+    [InlineData(20_000, 2, 2, 0, 1)]
+    [InlineData(Chunked, 2, 2, 0, 1)]
+    public async Task A_node_that_stalls_is_not_waited_for_when_another_dies(int size, int minCopies, int silent, params int[] dead)
+    {
+        FakeTimeProvider time = new();
+        await using MemoryCluster cluster = new(5, minCopies, time);
+        MemoryCluster.Node[] others = [.. cluster.Members.Order(Id).Select(node => cluster.Nodes.Single(n => n.Self.Node == node.Name)).Where(node => node != cluster.Nodes[0])];
+        TaskCompletionSource gate = new();
+        others[silent].Gate = gate.Task;
+        await using var writer = cluster.Nodes[0].Bodies.Begin(Id);
+        foreach (var node in dead)
+        {
+            others[node].IsDown = true;
+        }
+
+        var keeping = KeepAsync();
+        await MailQueueTests.UntilAsync(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            return keeping.IsCompleted;
+        });
+        var holders = (await keeping).Holders!;
+        Assert.Equal(cluster.Nodes[0].Self, holders[0]);
+        Assert.Equal(
+            others.Where((_, i) => i != silent && !dead.Contains(i)).Select(node => node.Self.Node).Order(), holders.Skip(1).Select(holder => holder.Node).Order());
+        gate.SetException(new IOException("it is down"));
+
+        async Task<BodyReceipt> KeepAsync()
+        {
+            await Task.Yield();
+            await writer.WriteAsync(new ReadOnlySequence<byte>(BodyStoreTests.Octets(size)), Token);
+            return await writer.KeepAsync(Token);
+        }
     }
 
     [Fact]
