@@ -119,8 +119,7 @@ public static partial class MailLog
     /// <param name="qid">Queue id.</param>
     /// <param name="from">Reverse-path; empty for the null sender.</param>
     /// <param name="delay">Since the message was queued.</param>
-    [LoggerMessage(8, LogLevel.Information, "removed qid={qid} from={from} delay={delay}", EventName = "removed")]
-    public static partial void Removed(ILogger log, QueueId qid, string from, TimeSpan delay);
+    public static void Removed(ILogger log, QueueId qid, string from, TimeSpan delay) => Removed(log, qid, from, null, null, delay, null);
 
     /// <summary>An operator has deleted the message: it has left the queue, and nobody gets a notice.</summary>
     /// <param name="log">Of <see cref="Category"/>.</param>
@@ -130,6 +129,9 @@ public static partial class MailLog
     /// <param name="doubt">Of these, how many had an attempt under way, which may have delivered it.</param>
     /// <param name="delay">Since the message was queued.</param>
     /// <param name="reason">That it was deleted, and what the operator gave as the reason.</param>
-    [LoggerMessage(9, LogLevel.Information, "removed qid={qid} from={from} nrcpt={nrcpt} doubt={doubt} delay={delay} reason={reason}", EventName = "removed")]
-    public static partial void Deleted(ILogger log, QueueId qid, string from, int nrcpt, int doubt, TimeSpan delay, string reason);
+    public static void Deleted(ILogger log, QueueId qid, string from, int nrcpt, int doubt, TimeSpan delay, string reason) =>
+        Removed(log, qid, from, nrcpt, doubt, delay, reason);
+
+    [LoggerMessage(8, LogLevel.Information, "removed qid={qid} from={from} nrcpt={nrcpt} doubt={doubt} delay={delay} reason={reason}", EventName = "removed")]
+    private static partial void Removed(ILogger log, QueueId qid, string from, int? nrcpt, int? doubt, TimeSpan delay, string? reason);
 }
