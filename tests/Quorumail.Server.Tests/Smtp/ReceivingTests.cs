@@ -5,6 +5,7 @@ using Quorumail.Cluster.Log;
 using Quorumail.Core.Mail;
 using Quorumail.Core.Queue;
 using Quorumail.Core.Smtp;
+using Quorumail.Server.Configuration;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Queue;
 using Quorumail.Server.Smtp;
@@ -529,6 +530,13 @@ public sealed class ReceivingTests
             Assert.StartsWith("250", await client.AskAsync("MAIL FROM:<>"), StringComparison.Ordinal);
             return client;
         }
+    }
+
+    [Fact]
+    public void Every_listener_has_the_line_length_of_the_configuration()
+    {
+        var options = ConfigLoader.LoadText("[server]\nmax_line_length = 0\n[[listeners]]\nport = 2526\nrole = \"mx\"").Options;
+        Assert.Equal([0, 0], SmtpHosting.CreateListeners(options).Select(listener => listener.Service.Limits.TextLineMax));
     }
 
     [Fact]
