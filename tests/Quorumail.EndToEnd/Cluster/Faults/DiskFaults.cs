@@ -28,9 +28,9 @@ internal static class DiskFaults
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Fault> All { get; } =
     [
-        new("power-leader", "the leader's power is cut: what it had not synced is gone", "it is started again on what its disk holds", scene => CutPowerAsync(scene, scene.LeaderNode)) { IsVariant = true },
-        new("power-follower", "a follower's power is cut", "it is started again on what its disk holds", scene => CutPowerAsync(scene, scene.FollowerNode)) { KeepsLeader = true, IsVariant = true },
-        new("power-all", "all nodes' power is cut at once", "they are started again on what their disks hold", scene => CutPowerAsync(scene, [.. scene.Lab.Nodes])) { StopsAll = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
+        new("power-leader", "the leader's power is cut: what it had not synced is gone", "it is started again on what its disk holds", scene => CutPowerAsync(scene, scene.LeaderNode)) { StopsNode = true, IsVariant = true },
+        new("power-follower", "a follower's power is cut", "it is started again on what its disk holds", scene => CutPowerAsync(scene, scene.FollowerNode)) { StopsNode = true, KeepsLeader = true, IsVariant = true },
+        new("power-all", "all nodes' power is cut at once", "they are started again on what their disks hold", scene => CutPowerAsync(scene, [.. scene.Lab.Nodes])) { StopsNode = true, StopsAll = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },
         new("full-leader", "the leader's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.LeaderNode)) { StopsNode = true },
         new("full-follower", "a follower's disk is full to the last block", "room is made; if it has stopped, it is started again", scene => FillAsync(scene, scene.FollowerNode)) { StopsNode = true, KeepsLeader = true, IsVariant = true },
         new("wiped-follower", "a follower dies and comes back with an empty disk", "it is taken in anew by itself", scene => WipeAsync(scene, scene.FollowerNode)) { TakesDisk = true, KeepsLeader = true, Lasts = TimeSpan.Zero, LastsMax = TimeSpan.FromSeconds(5) },

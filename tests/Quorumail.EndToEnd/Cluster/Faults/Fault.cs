@@ -22,7 +22,7 @@ internal sealed record Fault(string Name, string Does, string Heals, Func<FaultS
     /// <summary>Whether no node may be taken for lost: it goes on, is heard, or has given up all that it had.</summary>
     public bool LosesNobody { get; init; }
 
-    /// <summary>Whether a node may end by itself, and say why: its disk has failed, or is full, or holds what was not written.</summary>
+    /// <summary>Whether a node may say that it ends by itself, and why: its disk has failed, or is full, or holds what was not written.</summary>
     public bool StopsNode { get; init; }
 
     /// <summary>Whether a disk with all that it held is lost: it is not made as long as another disk's loss is not made good.</summary>
