@@ -87,8 +87,14 @@ public sealed class PausedOwnerTests(ITestOutputHelper output, SharedLabs labs)
     {
         var client = new LoadClient(new LoadPlan
         {
-            Port = LabNode.SmtpPort, OpenSocket = owner.Host.OpenSocket, Name = name, Sessions = 1, Messages = OfEach,
-            MaximumRecipients = 1, Recipient = _ => $"{recipient}@sink.example", Seed = CrashPlan.Seed,
+            Port = LabNode.SmtpPort,
+            OpenSocket = owner.Host.OpenSocket,
+            Name = name,
+            Sessions = 1,
+            Messages = OfEach,
+            MaximumRecipients = 1,
+            Recipient = _ => $"{recipient}@sink.example",
+            Seed = CrashPlan.Seed,
         });
         await client.RunAsync(CancellationToken.None, Token);
         Assert.All(client.Sent, message => Assert.Equal(SendOutcome.Acknowledged, message.Outcome));

@@ -119,7 +119,12 @@ public sealed class TakeoverTests(ITestOutputHelper output, SharedLabs labs)
     {
         var client = new LoadClient(new LoadPlan
         {
-            Port = LabNode.SmtpPort, OpenSocket = owner.Host.OpenSocket, Name = name, Messages = Messages, MaximumRecipients = 1, Seed = CrashPlan.Seed,
+            Port = LabNode.SmtpPort,
+            OpenSocket = owner.Host.OpenSocket,
+            Name = name,
+            Messages = Messages,
+            MaximumRecipients = 1,
+            Seed = CrashPlan.Seed,
         });
         await client.RunAsync(CancellationToken.None, Token);
         Assert.All(client.Sent, message => Assert.Equal(SendOutcome.Acknowledged, message.Outcome));
