@@ -142,6 +142,7 @@ public sealed partial class DeliveryScheduler
     {
         now = NotBack(now);
         Advance(now);
+
         // What has only to be reported and what is to be tried take turns.
         _deadlineTurn = !_deadlineTurn;
         return _deadlineTurn
@@ -538,7 +539,7 @@ public sealed partial class DeliveryScheduler
         return job;
     }
 
-    private DeliveryJob Begin(SchedulerEntry entry, int[] recipients, int turn, IReadOnlyList<DeliveryReply>? deadlines)
+    private static DeliveryJob Begin(SchedulerEntry entry, int[] recipients, int turn, IReadOnlyList<DeliveryReply>? deadlines)
     {
         Invariant.Check(recipients.Length > 0, "an entry that is ready holds a recipient that is due");
         var message = entry.Message.Latest;

@@ -303,7 +303,7 @@ public sealed class DeliveryServiceTests : IAsyncDisposable
     {
         var service = await StartAsync();
         _queue.Break(new InvalidDataException("what no queue says"));
-        var failure = await service.Failed.WaitAsync(TestContext.Current.CancellationToken);
+        var failure = await service.Failed.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
         Assert.Equal("what no queue says", failure.InnerException!.Message);
     }
 

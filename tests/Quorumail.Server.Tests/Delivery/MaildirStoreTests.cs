@@ -169,7 +169,7 @@ public sealed class MaildirStoreTests : IDisposable
     {
         using var committer = new MaildirCommitter(static _ => throw new IOException("fsync failed", 5));
         await Assert.ThrowsAsync<IOException>(() => Deliver(new MaildirStore(Path.Combine(_root, "maildir"), committer, "n1"), "alice"));
-        var failure = await committer.Failed.WaitAsync(TestContext.Current.CancellationToken);
+        var failure = await committer.Failed.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
         Assert.Contains(Path.Combine(_root, "maildir", "alice"), failure.Message, StringComparison.Ordinal);
     }
 

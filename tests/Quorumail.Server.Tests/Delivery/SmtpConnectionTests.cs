@@ -31,7 +31,7 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
             TrustedRoots = root is null ? null : [root],
         }.ConnectAsync(hop, new DeliveryTarget("localhost", new IPEndPoint(IPAddress.Loopback, _peer.Port)), null, stop?.Token ?? Token);
 
-    private Task<ConnectResult> Connect(NextHop hop, DeliveryTarget target) =>
+    private static Task<ConnectResult> Connect(NextHop hop, DeliveryTarget target) =>
         new SmtpConnector(
             "us.example", new TargetPolicy("us.example", [25]), SmtpClientLimits.Default, TimeProvider.System, NullLogger<SmtpConnector>.Instance)
             .ConnectAsync(hop, target, null, Token);
