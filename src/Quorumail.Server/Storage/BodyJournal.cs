@@ -7,12 +7,11 @@ namespace Quorumail.Server.Storage;
 /// Bodies on their way to the disk: into the database's memory, where they are read, and into the journal, which makes
 /// them durable with whatever else it syncs. The journal forgets them when the database has written its memory out.
 /// </summary>
-internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageHealth health) : ILocalRecords
+internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageHealth health) : ILocalRecords, IAsyncDisposable
 {
     // One at a time waits for a database that is behind, so that no more threads are held up.
     private readonly SemaphoreSlim _behind = new(1);
     private EntryJournal? _journal;
-    private bool _isClosed;
 
     /// <summary>The journal; set once it is open.</summary>
     public EntryJournal Journal
@@ -83,12 +82,11 @@ internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageH
         }
     }
 
-    /// <summary>Takes no more records that would have to wait. Completes when none waits in the database any more.</summary>
-    public async Task CloseAsync()
+    /// <summary>Waits until none waits in the database any more. Nobody may write meanwhile.</summary>
+    public async ValueTask DisposeAsync()
     {
         await _behind.WaitAsync();
-        _isClosed = true;
-        _behind.Release();
+        _behind.Dispose();
     }
 
     private async ValueTask WaitAndWriteAsync(BodyRecord record)
@@ -96,7 +94,6 @@ internal sealed class BodyJournal(RocksStore store, RocksFamily bodies, StorageH
         await _behind.WaitAsync();
         try
         {
-            ObjectDisposedException.ThrowIf(_isClosed, this);
             await Task.Run(() => store.PutUnlogged(bodies, record.Key, record.Value.Span, waits: true));
             Journal.Append(record);
         }

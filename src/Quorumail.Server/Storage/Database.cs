@@ -41,7 +41,7 @@ public sealed partial class Database : IAsyncDisposable
         Commits = new GroupCommit(store, Health);
         Space = new BodySpace(store, Bodies, directory.Path, options, time, logger);
         _freeSpace = new FreeSpaceGuard(this, options, time, logger);
-        _ = LearnFromFailureAsync();
+        _ = WatchHealthAsync();
     }
 
     /// <summary>Whether the disk takes mail, and whether it has failed.</summary>
@@ -116,16 +116,17 @@ public sealed partial class Database : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         // The guard goes on meanwhile: a full disk is what it finds out about, and then nobody waits any more.
-        var isWritten = await HasEndedAsync(Commits.CloseAsync(), WriterPatience);
+        var writing = Commits.DisposeAsync().AsTask();
+        var isWritten = await HasEndedAsync(writing, WriterPatience);
         if (!isWritten)
         {
             Health.Fail(new StorageException(
                 $"The disk of {Path} is too slow, or has failed: the database did not take its last writes in time. The node stops without them; what was acknowledged before is kept."));
             LearnFromFailure();
-            isWritten = await HasEndedAsync(Commits.CloseAsync(), StuckPatience);
+            isWritten = await HasEndedAsync(writing, StuckPatience);
         }
 
-        var isIdle = await HasEndedAsync(BodyJournal.CloseAsync(), WriterPatience);
+        var isIdle = await HasEndedAsync(BodyJournal.DisposeAsync().AsTask(), WriterPatience);
         await _freeSpace.DisposeAsync();
         if (Health.Failure is not null)
         {
@@ -153,7 +154,7 @@ public sealed partial class Database : IAsyncDisposable
     /// <summary>Errors of RocksDB's own background work since the start; any is a failed disk.</summary>
     internal long BackgroundErrors => _store.Property(Meta, "rocksdb.background-errors");
 
-    private async Task LearnFromFailureAsync()
+    private async Task WatchHealthAsync()
     {
         await Health.Failed;
         LearnFromFailure();

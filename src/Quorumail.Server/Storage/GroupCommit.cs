@@ -6,7 +6,7 @@ namespace Quorumail.Server.Storage;
 /// The one writer of the database. Its thread takes whatever requests have come while the last group was being synced,
 /// writes them as one batch with one fsync, and never waits for more.
 /// </summary>
-internal sealed class GroupCommit
+internal sealed class GroupCommit : IAsyncDisposable
 {
     /// <summary>Requests of one group at most.</summary>
     internal const int GroupMax = 1024;
@@ -73,8 +73,8 @@ internal sealed class GroupCommit
         return ValueTask.FromException(new StorageException("The store is closing."));
     }
 
-    /// <summary>Takes no more requests. Completes when what was handed over is written, and the writer has stopped.</summary>
-    public Task CloseAsync()
+    /// <summary>Writes what was handed over, and stops.</summary>
+    public async ValueTask DisposeAsync()
     {
         lock (_gate)
         {
@@ -82,7 +82,7 @@ internal sealed class GroupCommit
             Monitor.Pulse(_gate);
         }
 
-        return _stopped.Task;
+        await _stopped.Task;
     }
 
     private static StorageException Refusal(Exception failure) =>

@@ -49,6 +49,32 @@ public sealed class RocksRecoveryTests
         Assert.Equal([0, 1], Enumerable.Range(0, Count).Where(i => again.Get(again.Family("default"), [(byte)i]) is not null));
     }
 
+    [Fact]
+    public void A_page_that_never_came_to_the_disk_ends_a_log_that_was_not_synced()
+    {
+        using var directory = new TemporaryDirectory();
+        var cut = Path.Combine(directory.Path, "cut");
+        Directory.CreateDirectory(cut);
+        using (var store = Open(directory.Path))
+        {
+            Put(store, 0);
+            var end = new FileInfo(Logs(directory.Path).Single()).Length;
+            Put(store, 1);
+            Put(store, 2);
+            foreach (var file in Directory.GetFiles(directory.Path))
+            {
+                File.Copy(file, Path.Combine(cut, Path.GetFileName(file)));
+            }
+
+            using var log = new FileStream(Logs(cut).Single(), FileMode.Open);
+            log.Position = end + 4096;
+            log.Write(Enumerable.Repeat((byte)0xA5, 4096).ToArray());
+        }
+
+        using var again = Open(cut);
+        Assert.Equal([0], Enumerable.Range(0, 3).Where(i => again.Get(again.Family("default"), [(byte)i]) is not null));
+    }
+
     private static string[] Logs(string path) => [.. Directory.GetFiles(path, "*.log").Order(StringComparer.Ordinal)];
 
     private static void Put(RocksStore store, int number)
