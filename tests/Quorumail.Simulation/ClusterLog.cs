@@ -7,7 +7,7 @@ namespace Quorumail.Simulation;
 /// The replicated log of several nodes, as its contract has it: one order, durable once a majority is there, applied by each
 /// node at its own pace. Beside it stands whoever leads: it tells the log of members that it has lost and that are back.
 /// </summary>
-internal sealed class ClusterLog(Simulator simulator, Oracle oracle, int size)
+internal sealed class ClusterLog(Simulator simulator, Oracle oracle)
 {
     public const long ProposalTimeout = 10_000;
 
@@ -32,9 +32,10 @@ internal sealed class ClusterLog(Simulator simulator, Oracle oracle, int size)
     /// <summary>No quorum until then.</summary>
     public long OutageUntil { get; set; }
 
-    public int MinCopies => size / 2 + 1;
+    /// <summary>A majority's disks, of as many nodes as there are.</summary>
+    public int MinCopies => oracle.Disks.Count / 2 + 1;
 
-    private bool HasQuorum => simulator.Now >= OutageUntil && Servers.Values.Count(s => s.IsReachable) > size / 2;
+    private bool HasQuorum => simulator.Now >= OutageUntil && Servers.Values.Count(s => s.IsReachable) >= MinCopies;
 
     /// <summary>Cluster time at the node that is furthest.</summary>
     public long ClusterTime => Servers.Values.Select(s => s.Stamp).DefaultIfEmpty(simulator.Now).Max();
@@ -90,7 +91,8 @@ internal sealed class ClusterLog(Simulator simulator, Oracle oracle, int size)
 
     /// <summary>The leader says who the members are and which disks they have.</summary>
     public void ChangeMembers() => Lead(
-        () => oracle.State.Members is not { } members || oracle.Disks.Any(d => members.Find(d.Key)?.Incarnation != d.Value.Incarnation),
+        () => oracle.State.Members is not { } members || members.Nodes.Count != oracle.Disks.Count
+            || oracle.Disks.Any(d => members.Find(d.Key)?.Incarnation != d.Value.Incarnation),
         () => new NodesChangedCommand(
             [.. oracle.Disks.Select(d => new BodyHolder(d.Key, d.Value.Incarnation))], MinCopies, 60_000, ++_version));
 

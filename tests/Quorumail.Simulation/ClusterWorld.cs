@@ -5,7 +5,7 @@ namespace Quorumail.Simulation;
 
 /// <summary>
 /// One run of a cluster: clients send to any node; operators hold, release, requeue, delete, suspend and resume; nodes crash, lose their
-/// disks, have slow ones, are stopped, cut off, suspected and drained, have clocks that differ and jump, and go down all at once; the log has
+/// disks, have slow ones, are stopped, cut off, suspected and drained, join and leave, have clocks that differ and jump, and go down all at once; the log has
 /// outages; next hops misbehave. Then all faults stop, operators let everything go, and everything must come to its end, the same on all nodes.
 /// </summary>
 internal sealed class ClusterWorld
@@ -23,7 +23,8 @@ internal sealed class ClusterWorld
     private readonly ModelNextHops _hops;
     private readonly PlantedFault _fault;
     private readonly ModelOperator _operator;
-    private readonly string[] _names;
+    private readonly List<string> _names;
+    private readonly Dictionary<string, long> _incarnations = new(StringComparer.Ordinal);
     private readonly long _start;
     private int _unserved;
     private bool _isFaulty = true;
@@ -33,7 +34,7 @@ internal sealed class ClusterWorld
         _simulator = new Simulator(seed, keepTrace);
         _oracle = new Oracle(_simulator);
         _names = [.. Enumerable.Range(1, seed % 4 == 0 ? 5 : 3).Select(i => $"n{i}")];
-        _log = new ClusterLog(_simulator, _oracle, _names.Length);
+        _log = new ClusterLog(_simulator, _oracle);
         _hops = new ModelNextHops(_simulator, _oracle);
         _operator = new ModelOperator(_simulator, _oracle, _log);
         _fault = fault;
@@ -53,6 +54,9 @@ internal sealed class ClusterWorld
     public int Wipes { get; private set; }
 
     public int Stops { get; private set; }
+
+    /// <summary>Nodes that have joined or left.</summary>
+    public int Changes { get; private set; }
 
     /// <summary>Runs to the end; returns the promise that was broken, or null.</summary>
     public string? Run(int messages = 12)
@@ -155,7 +159,7 @@ internal sealed class ClusterWorld
 
     private void Start(string name)
     {
-        if (!_log.Servers.ContainsKey(name))
+        if (!_log.Servers.ContainsKey(name) && _names.Contains(name))
         {
             _ = new ClusterServer(name, _log, _oracle.Disks[name], _simulator, _oracle, _hops, _fault);
         }
@@ -168,13 +172,13 @@ internal sealed class ClusterWorld
             return;
         }
 
-        var name = _names[_simulator.Random.Next(_names.Length)];
+        var name = _names[_simulator.Random.Next(_names.Count)];
         if (!_log.Servers.TryGetValue(name, out var server))
         {
             return;
         }
 
-        switch (_simulator.Random.Next(11))
+        switch (_simulator.Random.Next(13))
         {
             case 0 or 1:
                 Crash(name, _simulator.Between(100, 90_000));
@@ -209,12 +213,18 @@ internal sealed class ClusterWorld
             case 10:
                 StopAll();
                 break;
+            case 11 when _names.Count < 5:
+                Join();
+                break;
+            case 12 when _names.Count > 3 && MayWipe():
+                Leave(name);
+                break;
         }
     }
 
     /// <summary>Only a disk whose loss the copies survive: no other is lost, and every message has all of its.</summary>
     private bool MayWipe() =>
-        _oracle.State.Members is { } members && _oracle.State.Copies.TooFew == 0
+        _oracle.State.Members is { } members && (_oracle.State.Copies.TooFew == 0 || _fault == PlantedFault.NeverCopiesAgain)
         && _oracle.Disks.All(d => members.Find(d.Key)?.Incarnation == d.Value.Incarnation && !d.Value.IsUnchecked);
 
     private void Crash(string name, long downTime)
@@ -243,6 +253,30 @@ internal sealed class ClusterWorld
         });
     }
 
+    /// <summary>A node with an empty disk joins, perhaps by the name of one that has left.</summary>
+    private void Join()
+    {
+        var name = Enumerable.Range(1, 5).Select(i => $"n{i}").First(n => !_names.Contains(n));
+        _incarnations[name] = _incarnations.GetValueOrDefault(name) + 1;
+        _oracle.Disks.Add(name, new ModelDisk(_oracle, _incarnations[name]) { WallError = WallError() });
+        _names.Add(name);
+        Changes++;
+        Start(name);
+    }
+
+    private void Leave(string name)
+    {
+        var disk = _oracle.Disks[name];
+        _simulator.Record("leave", name);
+        _incarnations[name] = disk.Incarnation;
+        _log.Servers.Remove(name);
+        disk.Wipe();
+        _oracle.Disks.Remove(name);
+        _names.Remove(name);
+        Changes++;
+        _log.ChangeMembers();
+    }
+
     private long WallError() => _simulator.Chance(50) ? _simulator.Between(-50, 50) : _simulator.Between(-7_200_000, 7_200_000);
 
     private void StopAll()
@@ -267,7 +301,7 @@ internal sealed class ClusterWorld
             var source = _log.Servers.Values.FirstOrDefault(s => s.IsReachable && s.Disk.Find(message.Id) is not null);
             var target = _log.Servers.Values.FirstOrDefault(s => s.IsReachable && s.IsReady
                 && !message.Holders.Contains(new BodyHolder(s.Name, s.Disk.Incarnation)));
-            if (source is not null && target is not null)
+            if (source is not null && target is not null && _fault != PlantedFault.NeverCopiesAgain)
             {
                 source.CopyTo(target, message.Id);
             }

@@ -5,7 +5,7 @@ using Quorumail.Core.Tests.Queue;
 namespace Quorumail.Simulation;
 
 /// <summary>What survives a crash: synced bodies, the queue's last flush, and the ids that must still be taken back.</summary>
-internal sealed class ModelDisk(Oracle oracle)
+internal sealed class ModelDisk(Oracle oracle, long incarnation = 1)
 {
     private readonly Dictionary<QueueId, ModelBody> _unsynced = [];
     private readonly Dictionary<QueueId, ModelBody> _carried = [];
@@ -18,7 +18,7 @@ internal sealed class ModelDisk(Oracle oracle)
     public QueueStore Records { get; private set; } = new();
 
     /// <summary>Rises when everything on it is lost.</summary>
-    public long Incarnation { get; private set; } = 1;
+    public long Incarnation { get; private set; } = incarnation;
 
     /// <summary>Rises with each start.</summary>
     public long Life { get; set; }

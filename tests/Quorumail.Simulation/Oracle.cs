@@ -184,10 +184,10 @@ internal sealed class Oracle(Simulator simulator)
 
     /// <summary>
     /// Every holder that the queue names has the body, or will come to it in the log, unless it has lost its whole disk
-    /// meanwhile, or is about to say what it lacks.
+    /// meanwhile, or left with it, or is about to say what it lacks.
     /// </summary>
     private bool IsDurable(QueuedMessage message) => message.Holders.All(h =>
-        Disks[h.Node] is var disk && (disk.Incarnation != h.Incarnation || disk.IsUnchecked || disk.Bodies.ContainsKey(message.Id)
+        !Disks.TryGetValue(h.Node, out var disk) || (disk.Incarnation != h.Incarnation || disk.IsUnchecked || disk.Bodies.ContainsKey(message.Id)
             || disk.FlushedCount < _carried.GetValueOrDefault(message.Id)));
 
     private void CheckEnd(Submission submission)

@@ -56,6 +56,9 @@ public enum PlantedFault
     /// <summary>Of several nodes: does not go on from the time that the log says.</summary>
     IgnoresStamps,
 
+    /// <summary>Of several nodes: never makes copies again, and takes them for made when a node leaves or loses its disk.</summary>
+    NeverCopiesAgain,
+
     /// <summary>Of several nodes: names copies whose disks are slow before they are durable.</summary>
     WaitsForNoSlowDisk,
 }
