@@ -176,7 +176,10 @@ public sealed class DeliverySchedulerTests
         var scheduler = Scheduler();
         var lost = QueuedMessages.To("a@x", "b@y", "c@z").WithAll(r => r with
         {
-            State = RecipientState.OwnerLost, OpenAttempt = 1, Attempts = 1, NextAttemptAt = Start + 500,
+            State = RecipientState.OwnerLost,
+            OpenAttempt = 1,
+            Attempts = 1,
+            NextAttemptAt = Start + 500,
         }).With(2, r => r with { OpenAttempt = 2, Attempts = 2 });
         scheduler.Observe(QueuedMessages.New(9, "other@y"));
         var job = Assert.Single(TakeAll(scheduler, Start));
@@ -209,10 +212,14 @@ public sealed class DeliverySchedulerTests
     public void A_lost_attempt_of_a_held_message_is_given_up()
     {
         var scheduler = Scheduler();
-        scheduler.Observe(QueuedMessages.To("a@x").WithAll(r => r with
+        var lost = QueuedMessages.To("a@x").WithAll(r => r with
         {
-            State = RecipientState.OwnerLost, OpenAttempt = 1, Attempts = 1, NextAttemptAt = Start + 500,
-        }) with { IsHeld = true });
+            State = RecipientState.OwnerLost,
+            OpenAttempt = 1,
+            Attempts = 1,
+            NextAttemptAt = Start + 500,
+        });
+        scheduler.Observe(lost with { IsHeld = true });
         Assert.Null(scheduler.TryTakeJob(Start + 500));
         Assert.Equal(1, scheduler.TryTakeGivenUp(Start + 500)!.Attempt);
     }
