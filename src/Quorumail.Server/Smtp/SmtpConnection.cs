@@ -218,14 +218,8 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
                 var hasGoneOn = !result.Buffer.IsEmpty;
                 Say(farewell);
                 _wire.Drop(result.Buffer);
-                if (await _wire.TryFlushAsync())
+                if ((await _wire.TryFlushAsync() && await _wire.LingerAsync(FarewellLinger, _services.Time)) || hasGoneOn)
                 {
-                    hasGoneOn |= await _wire.LingerAsync(FarewellLinger, _services.Time);
-                }
-
-                if (hasGoneOn)
-                {
-                    // Or it has hung up, after all that it was told: a client that has not read what came resets.
                     _unread?.Clear();
                 }
 

@@ -60,7 +60,8 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
 
     /// <summary>
     /// Drops what still comes until the client hangs up or the time is over. A client may just have sent a command: what is
-    /// not read when the connection closes resets it, and takes the last reply along. True if something came, or the client hung up.
+    /// not read when the connection closes resets it, and takes the last reply along. True if something came, or the
+    /// client hung up: it had read what it was told, for one that has not resets the connection.
     /// </summary>
     public async Task<bool> LingerAsync(TimeSpan atMost, TimeProvider time)
     {
