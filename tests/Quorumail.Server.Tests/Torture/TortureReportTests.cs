@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Quorumail.Server.Torture;
 using Quorumail.Server.Torture.Ledger;
 using Quorumail.Server.Torture.Report;
 
