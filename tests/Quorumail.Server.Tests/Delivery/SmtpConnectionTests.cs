@@ -257,6 +257,9 @@ public sealed class SmtpConnectionTests : IAsyncDisposable
         var (plain, _) = await Connect(Hop(RouteTls.May), target);
         await using var _1 = plain;
         Assert.False(plain!.Session.IsSecure);
+
+        // The peer must be done with its certificate before that is disposed of.
+        Assert.True(SpinWait.SpinUntil(() => _peer.Open == 1, TimeSpan.FromSeconds(20)));
     }
 
     [Fact]
