@@ -29,10 +29,12 @@ internal sealed class ClusterServer : ModelNode
         : base(name, simulator, oracle, disk, fault)
     {
         _log = log;
-        if (log.Committed.Count > disk.FlushedCount + 5 && simulator.Chance(20))
+        if (log.Committed.Count > disk.FlushedCount + 5 && log.Servers.Values.FirstOrDefault(s => s.IsReachable) is { } sender && simulator.Chance(20))
         {
-            // It was away for longer than the others keep the log.
+            // It was away for longer than the others keep the log: who sends the queue has on its disk what it has forgotten.
             simulator.Record("snapshot", (name, disk.FlushedCount, log.Committed.Count));
+            sender.CatchUp();
+            sender.Flush();
             disk.TakeSnapshot(oracle.State, log.Committed.Count);
         }
 
@@ -158,7 +160,7 @@ internal sealed class ClusterServer : ModelNode
 
         if (Simulator.Chance(3))
         {
-            Disk.Flush(_state, _unwritten, _applied);
+            Flush();
         }
     }
 
@@ -209,6 +211,8 @@ internal sealed class ClusterServer : ModelNode
             });
         }
     });
+
+    private void Flush() => Disk.Flush(_state, _unwritten, _applied);
 
     private void BeginLife()
     {

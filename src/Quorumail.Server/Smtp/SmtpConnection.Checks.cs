@@ -106,4 +106,5 @@ internal sealed partial class SmtpConnection
             default:
                 return RecipientResolution.Refuse(SmtpReplies.RelayDenied);
         }
-    }}
+    }
+}
