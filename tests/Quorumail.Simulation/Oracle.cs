@@ -65,6 +65,8 @@ internal sealed class Oracle(Simulator simulator)
 
         QueuedMessage? message = null;
         var owner = command is AttemptStartedCommand begun && _state.TryGet(begun.Id, out message) ? message.Owner : null;
+        var isLost = command is AttemptEndedCommand result && _state.TryGet(result.Id, out var waiting)
+            ? waiting.Recipients.Select(r => r.State == RecipientState.OwnerLost).ToArray() : [];
         var status = _state.Apply(command, stamp, _changes);
         _count++;
         foreach (var (id, _) in _changes.CarriedBodies)
@@ -101,7 +103,7 @@ internal sealed class Oracle(Simulator simulator)
                 CheckMayStart(start, message!, stamp);
             }
 
-            Remember(command);
+            Remember(command, isLost);
         }
 
         return status;
@@ -208,7 +210,7 @@ internal sealed class Oracle(Simulator simulator)
             !submission.IsReportedUnread || _listed.Contains((id, SuspectReason.Unread250)), $"the 250 of {id} was not read, so it is listed");
     }
 
-    private void Remember(QueueCommand command)
+    private void Remember(QueueCommand command, bool[] isLost)
     {
         switch (command)
         {
@@ -232,7 +234,8 @@ internal sealed class Oracle(Simulator simulator)
             case AttemptEndedCommand ended:
                 foreach (var result in ended.Results)
                 {
-                    if (result.Outcome == RecipientOutcome.Deferred)
+                    // The end of a lost attempt may come when the new owner has just begun the next one.
+                    if (result.Outcome == RecipientOutcome.Deferred && !isLost[result.Recipient])
                     {
                         _waits[(ended.Id, result.Recipient)] = (simulator.Now, result.NextAttemptAt - _lastStamp, Jumped);
                     }
