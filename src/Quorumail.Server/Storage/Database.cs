@@ -246,14 +246,26 @@ public sealed partial class Database : IAsyncDisposable
                 $"The database in {directory.StorePath} can't be opened: {error.Message}. Check the disk.", error);
         }
 
-        RocksStore Open(bool isDirect) => RocksStore.Open(
-            directory.StorePath,
-            RocksSettings.ForDatabase(fresh, isDirect),
-            [
-                ("default", RocksSettings.ForMeta()),
-                ("queue", RocksSettings.ForQueue(options)),
-                ("bodies", RocksSettings.ForBodies(options)),
-            ]);
+        RocksStore Open(bool isDirect)
+        {
+            if (fresh && !Directory.EnumerateFiles(directory.StorePath, "*.log").Any())
+            {
+                // What an attempt that failed, or was killed, has left of a database that has never been open.
+                foreach (var file in Directory.EnumerateFiles(directory.StorePath))
+                {
+                    File.Delete(file);
+                }
+            }
+
+            return RocksStore.Open(
+                directory.StorePath,
+                RocksSettings.ForDatabase(fresh, isDirect),
+                [
+                    ("default", RocksSettings.ForMeta()),
+                    ("queue", RocksSettings.ForQueue(options)),
+                    ("bodies", RocksSettings.ForBodies(options)),
+                ]);
+        }
     }
 
     private static void CheckOrWriteDiskId(RocksStore store, DataDirectory directory, bool fresh)

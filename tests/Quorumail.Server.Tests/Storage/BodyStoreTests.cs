@@ -40,6 +40,23 @@ public sealed class BodyStoreTests
     }
 
     [Fact]
+    public async Task A_database_that_has_never_been_open_is_begun_anew()
+    {
+        using var directory = new TemporaryDirectory();
+        await Open(directory).DisposeAsync();
+
+        // As a process leaves it that is killed before it has written that there is one, or that a file system refuses something.
+        var stamp = Path.Combine(directory.Path, "stamp.json");
+        await File.WriteAllTextAsync(stamp, (await File.ReadAllTextAsync(stamp, Token)).Replace("true", "false", StringComparison.Ordinal), Token);
+        foreach (var log in Directory.GetFiles(Path.Combine(directory.Path, "store"), "*.log"))
+        {
+            File.Delete(log);
+        }
+
+        await Open(directory).DisposeAsync();
+    }
+
+    [Fact]
     public async Task Blob_files_go_though_a_few_of_their_bodies_live_on_and_not_for_less()
     {
         using var directory = new TemporaryDirectory();

@@ -26,7 +26,6 @@ internal sealed partial class MessageHistory : IDisposable
     private readonly string _path;
     private readonly ILogger _log;
     private readonly RocksBatch _batch = new();
-    private readonly Lock _closing = new();
     private RocksStore? _store;
     private volatile string? _failure;
 
@@ -103,32 +102,25 @@ internal sealed partial class MessageHistory : IDisposable
     /// <exception cref="IOException">It can't be read.</exception>
     public IReadOnlyList<HistoryEvent> Read(QueueId id)
     {
-        lock (_closing)
+        if (_store is not { } store)
         {
-            if (_store is not { } store)
-            {
-                return [];
-            }
+            return [];
+        }
 
-            try
-            {
-                return Read(store, id);
-            }
-            catch (Exception unreadable) when (unreadable is RocksException or InvalidDataException or NewerFormatException)
-            {
-                throw new IOException($"The history in {_path} can't be read: {unreadable.Message}", unreadable);
-            }
+        try
+        {
+            return Read(store, id);
+        }
+        catch (Exception unreadable) when (unreadable is RocksException or InvalidDataException or NewerFormatException)
+        {
+            throw new IOException($"The history in {_path} can't be read: {unreadable.Message}", unreadable);
         }
     }
 
     public void Dispose()
     {
-        lock (_closing)
-        {
-            _store?.Dispose();
-            _store = null;
-            _batch.Dispose();
-        }
+        _store?.Dispose();
+        _batch.Dispose();
     }
 
     private static List<HistoryEvent> Read(RocksStore store, QueueId id)

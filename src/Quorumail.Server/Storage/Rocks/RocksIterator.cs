@@ -1,7 +1,7 @@
 namespace Quorumail.Server.Storage.Rocks;
 
-/// <summary>Walks a column family in key order, as it was when the iterator was made.</summary>
-internal sealed unsafe class RocksIterator(nint handle) : IDisposable
+/// <summary>Walks a column family in key order, as it was when the iterator was made. The database can't be closed before it is.</summary>
+internal sealed unsafe class RocksIterator(RocksStore store, nint handle) : IDisposable
 {
     private nint _handle = handle;
 
@@ -53,6 +53,7 @@ internal sealed unsafe class RocksIterator(nint handle) : IDisposable
         {
             RocksNative.IteratorDestroy(_handle);
             _handle = 0;
+            store.Leave();
         }
     }
 

@@ -2,9 +2,15 @@ using System.Buffers;
 
 namespace Quorumail.Server.Storage.Rocks;
 
-/// <summary>An open RocksDB database. Reads may come from any thread; closing waits for none of them, so close last.</summary>
+/// <summary>
+/// An open RocksDB database. Reads may come from any thread. Closing waits for the calls that are under way; who comes later is refused by a
+/// <see cref="RocksException"/>, where RocksDB itself would take down the process.
+/// </summary>
 internal sealed unsafe class RocksStore : IDisposable
 {
+    /// <summary>How long closing waits for calls under way: a read takes milliseconds.</summary>
+    private static readonly TimeSpan ClosePatience = TimeSpan.FromSeconds(10);
+
     private readonly nint _syncedWrite = WriteOptions(sync: true);
     private readonly nint _plainWrite = WriteOptions(sync: false);
     private readonly nint _unloggedWrite = UnloggedWriteOptions(waits: true);
@@ -13,6 +19,10 @@ internal sealed unsafe class RocksStore : IDisposable
     private readonly nint _readKeys = ReadOptions(keysOnly: true);
     private readonly RocksFamily[] _families;
     private nint _handle;
+
+    // Calls under way, open iterators among them, and whether no more may begin.
+    private int _users;
+    private int _isClosing;
 
     private RocksStore(nint handle, RocksFamily[] families)
     {
@@ -72,6 +82,7 @@ internal sealed unsafe class RocksStore : IDisposable
     /// <exception cref="RocksException">The disk failed or is full: nothing more can be written.</exception>
     public void Write(RocksBatch batch, bool sync)
     {
+        using var use = Use();
         RocksNative.Write(_handle, sync ? _syncedWrite : _plainWrite, batch.Handle, out var error);
         RocksNative.Check(error);
     }
@@ -84,6 +95,7 @@ internal sealed unsafe class RocksStore : IDisposable
     /// <exception cref="RocksException">The disk failed or is full.</exception>
     public bool PutUnlogged(RocksFamily family, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, bool waits)
     {
+        using var use = Use();
         byte* error;
         fixed (byte* k = key, v = value)
         {
@@ -107,6 +119,7 @@ internal sealed unsafe class RocksStore : IDisposable
     /// <exception cref="RocksException">Damaged, or not readable.</exception>
     public byte[]? Rent(RocksFamily family, ReadOnlySpan<byte> key, out int length)
     {
+        using var use = Use();
         fixed (byte* k = key)
         {
             var pinned = RocksNative.GetPinned(_handle, _read, family.Handle, k, (nuint)key.Length, out var error);
@@ -143,17 +156,26 @@ internal sealed unsafe class RocksStore : IDisposable
     }
 
     /// <summary>Walks a family. With <paramref name="keysOnly"/> large values are not read, and must not be asked for.</summary>
-    public RocksIterator Iterate(RocksFamily family, bool keysOnly = false) =>
-        new(RocksNative.IteratorCreate(_handle, keysOnly ? _readKeys : _read, family.Handle));
+    /// <exception cref="RocksException">The database is closed.</exception>
+    public RocksIterator Iterate(RocksFamily family, bool keysOnly = false)
+    {
+        Enter();
+        return new RocksIterator(this, RocksNative.IteratorCreate(_handle, keysOnly ? _readKeys : _read, family.Handle));
+    }
 
     /// <summary>A number that RocksDB keeps about itself, such as "rocksdb.background-errors"; 0 if it doesn't know it.</summary>
-    public long Property(RocksFamily family, string name) =>
-        RocksNative.PropertyInt(_handle, family.Handle, name, out var value) == 0 ? (long)value : 0;
+    /// <exception cref="RocksException">The database is closed.</exception>
+    public long Property(RocksFamily family, string name)
+    {
+        using var use = Use();
+        return RocksNative.PropertyInt(_handle, family.Handle, name, out var value) == 0 ? (long)value : 0;
+    }
 
     /// <summary>Changes options of a family at once, of those that RocksDB lets be changed.</summary>
     /// <exception cref="RocksException">They can't be changed, or the disk has failed.</exception>
     public void SetOptions(RocksFamily family, params (string Name, string Value)[] options)
     {
+        using var use = Use();
         RocksNative.SetOptions(
             _handle, family.Handle, options.Length, [.. options.Select(o => o.Name)], [.. options.Select(o => o.Value)], out var error);
         RocksNative.Check(error);
@@ -163,6 +185,7 @@ internal sealed unsafe class RocksStore : IDisposable
     /// <exception cref="RocksException">The disk failed or is full.</exception>
     public void Flush(RocksFamily family)
     {
+        using var use = Use();
         var options = RocksNative.FlushOptionsCreate();
         RocksNative.Flush(_handle, options, family.Handle, out var error);
         RocksNative.FlushOptionsDestroy(options);
@@ -170,16 +193,28 @@ internal sealed unsafe class RocksStore : IDisposable
     }
 
     /// <summary>Ends the background work and every wait for it, which then throw. What is written comes to no table any more; reading goes on.</summary>
-    public void Abandon() => RocksNative.CancelAllBackgroundWork(_handle, 0);
+    public void Abandon()
+    {
+        using var use = Use();
+        RocksNative.CancelAllBackgroundWork(_handle, 0);
+    }
+
+    /// <summary>An iterator is closed, or another call has come to its end.</summary>
+    internal void Leave() => Interlocked.Decrement(ref _users);
 
     public void Dispose()
     {
-        if (_handle == 0)
+        if (Interlocked.Exchange(ref _isClosing, 1) != 0)
         {
             return;
         }
 
         RocksNative.CancelAllBackgroundWork(_handle, 1);
+        if (!SpinWait.SpinUntil(() => Volatile.Read(ref _users) == 0, ClosePatience))
+        {
+            return; // Somebody is stuck in it: it is left open, and ends with the process.
+        }
+
         foreach (var family in _families)
         {
             RocksNative.FamilyDestroy(family.Handle);
@@ -193,6 +228,22 @@ internal sealed unsafe class RocksStore : IDisposable
         RocksNative.WriteOptionsDestroy(_instantWrite);
         RocksNative.ReadOptionsDestroy(_read);
         RocksNative.ReadOptionsDestroy(_readKeys);
+    }
+
+    private Lease Use()
+    {
+        Enter();
+        return new Lease(this);
+    }
+
+    private void Enter()
+    {
+        Interlocked.Increment(ref _users);
+        if (Volatile.Read(ref _isClosing) != 0)
+        {
+            Leave();
+            throw new RocksException("Shutdown in progress: the database is closed");
+        }
     }
 
     private static nint ParseOptions(string text)
@@ -239,5 +290,11 @@ internal sealed unsafe class RocksStore : IDisposable
         RocksNative.ReadOptionsSetFillCache(options, 0);
         RocksNative.ReadOptionsSetAllowUnpreparedValue(options, keysOnly ? (byte)1 : (byte)0);
         return options;
+    }
+
+    /// <summary>A call under way.</summary>
+    private readonly ref struct Lease(RocksStore store)
+    {
+        public void Dispose() => store.Leave();
     }
 }
