@@ -22,7 +22,7 @@ internal sealed class LogWriter : IDisposable
 
     private readonly ConcurrentQueue<LogEntry> _queue = new();
     private readonly AutoResetEvent _wake = new(initialState: false);
-    private readonly ManualResetEventSlim _stop = new(initialState: false);
+    private readonly ManualResetEventSlim _stop = new(initialState: false, spinCount: 0); // Lingering is for others to run.
     private readonly ArrayBufferWriter<byte> _buffer = new(BatchBytes * 2);
     private readonly ILogFormatter _formatter;
     private readonly Stream _output;
