@@ -319,6 +319,8 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
         }
     }
 
+    public bool MayWait => !_database.Carried.HasRoom;
+
     public void Apply(
         long index, long stamp, IReadOnlyList<ReadOnlyMemory<byte>> commands, Span<ReadOnlyMemory<byte>> answers)
     {
@@ -513,7 +515,10 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
 
                 foreach (var (changed, message) in _changes.Messages)
                 {
-                    Feed.Put(changed, message);
+                    if (!IsOfOthers(command, subject, changed, message))
+                    {
+                        Feed.Put(changed, message);
+                    }
                 }
             }
 
@@ -580,6 +585,11 @@ internal sealed partial class ReplicatedQueue : IReplicatedState, IAsyncDisposab
             }
         }
     }
+
+    // Whether a change is known to concern a message that was another node's, and is: nobody here has to look at it.
+    private bool IsOfOthers(QueueCommand command, QueuedMessage? subject, QueueId id, QueuedMessage? message) =>
+        NodeId is { } self && (message is null || !string.Equals(message.Owner, self, StringComparison.Ordinal))
+        && (subject is { } before && before.Id == id ? !string.Equals(before.Owner, self, StringComparison.Ordinal) : command is EnqueueCommand);
 
     private static QueueId? SubjectOf(QueueCommand command) => command switch
     {

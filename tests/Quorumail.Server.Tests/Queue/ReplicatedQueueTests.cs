@@ -114,6 +114,43 @@ public sealed class ReplicatedQueueTests
         iter: 30);
 
     [Fact]
+    public Task Who_reads_the_changes_knows_the_messages_of_its_node_and_hears_of_no_new_ones_of_others() => History.SampleAsync(
+        async history =>
+        {
+            using var directory = new TemporaryDirectory();
+            await using var database = BodyStoreTests.Open(directory);
+            await using var queue = new ReplicatedQueue(database, new BodyStore(database), Never, TimeProvider.System) { NodeId = "n1" };
+            queue.Publish();
+            Dictionary<QueueId, QueuedMessage> own = [];
+            for (var index = 1; index <= history.Length; index++)
+            {
+                var isOfOthers = history[index - 1].Commands.All(command => command is EnqueueCommand { Owner: "n2" } one && !queue.TryGet(one.Id, out _));
+                Apply(queue, index, history);
+
+                // What comes from a node that is gone goes to another at once.
+                isOfOthers = isOfOthers && queue.Messages(int.MaxValue).All(message => message.Owner == "n2");
+                while (queue.Feed.TryRead(out var change))
+                {
+                    Assert.True(!isOfOthers || change.SuspensionsChanged); // A suspension may have expired.
+                    if (change.Message is { Owner: "n1" } message)
+                    {
+                        own[change.Id] = message;
+                    }
+                    else
+                    {
+                        own.Remove(change.Id);
+                    }
+                }
+
+                // The epoch of a life that begins is no change of each message.
+                Assert.Equal(
+                    queue.Messages(int.MaxValue).Where(message => message.Owner == "n1").OrderBy(message => message.Id).Select(message => message with { Epoch = 0 }),
+                    own.Values.OrderBy(message => message.Id).Select(message => message with { Epoch = 0 }));
+            }
+        },
+        iter: 100);
+
+    [Fact]
     public Task A_snapshot_makes_the_same_queue_elsewhere() => History.SampleAsync(
         async history =>
         {
