@@ -10,6 +10,9 @@ public interface IReplicatedState
     /// <summary>Index of the last entry whose effects the state holds after its own recovery; later entries are applied again.</summary>
     long AppliedIndex { get; }
 
+    /// <summary>Whether <see cref="Apply"/> may have to wait for a disk that is behind: then it is called by a thread that nothing else needs. For any thread.</summary>
+    bool MayWait => false;
+
     /// <summary>
     /// Applies the commands of one entry, in order, and writes what each answers into <paramref name="answers"/>.
     /// The memory of the commands belongs to the log and is reused: copy what is kept.

@@ -47,6 +47,9 @@ internal sealed class ReplicatedStates
     /// <summary>The shared state, if there is one.</summary>
     public IReplicatedState? Store { get; }
 
+    /// <summary>Whether applying may have to wait for a disk that is behind.</summary>
+    public bool MayWait => Application.MayWait;
+
     /// <summary>The highest index that one of the states holds.</summary>
     public long AppliedIndex => Math.Max(Cluster.AppliedIndex, _others.Max(o => o.State.AppliedIndex));
 

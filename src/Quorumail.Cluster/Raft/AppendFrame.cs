@@ -28,6 +28,9 @@ internal sealed class AppendFrame : ILogEntryProducer<JournalLogEntry>
 
     public long CommitIndex { get; private init; }
 
+    /// <summary>Index of the last entry that it holds, or of the one before.</summary>
+    public long LastIndex => PreviousIndex + _entries.Length;
+
     /// <summary>All entries that it holds, whatever has been taken out.</summary>
     public IReadOnlyList<JournalLogEntry> Entries => _entries;
 

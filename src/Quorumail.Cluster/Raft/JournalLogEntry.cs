@@ -11,6 +11,8 @@ internal sealed class JournalLogEntry(long term, RecordKind kind, ReadOnlyMemory
 
     public bool IsConfiguration => kind == RecordKind.Configuration;
 
+    public ReadOnlyMemory<byte> Content => payload;
+
     public long? Length => payload.Length;
 
     public bool IsReusable => true;

@@ -11,18 +11,7 @@ internal sealed class MemberCalls(ITransport? transport, TimeProvider time)
     public ITransport? Transport => transport;
 
     /// <summary>Whether an incarnation of a node can be sent to.</summary>
-    public bool IsConnected(string nodeId, int incarnation)
-    {
-        foreach (NodeHello peer in transport?.Peers ?? [])
-        {
-            if (peer.Incarnation == incarnation && string.Equals(peer.NodeId, nodeId, StringComparison.Ordinal))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
+    public bool IsConnected(string nodeId, int incarnation) => transport?.Find(nodeId) is { } peer && peer.Incarnation == incarnation;
 
     /// <summary>Asks a member and waits for its answer.</summary>
     /// <exception cref="MemberUnavailableException">It can't be reached, or does not answer in time.</exception>
@@ -55,11 +44,11 @@ internal sealed class MemberCalls(ITransport? transport, TimeProvider time)
         }
 
         using CancellationTokenSource late = new(timeout, time);
-        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, token);
+        using CancellationTokenSource? either = token.CanBeCanceled ? CancellationTokenSource.CreateLinkedTokenSource(late.Token, token) : null;
         try
         {
             // The token, not the waiting, is what ends: the body must not change while the transport may still read it.
-            ReadOnlyMemory<byte> answer = await transport.AskAsync(nodeId, type, body, either.Token);
+            ReadOnlyMemory<byte> answer = await transport.AskAsync(nodeId, type, body, (either ?? late).Token);
             return answer.IsEmpty ? throw new PeerUnavailableException($"{nodeId} gave an empty answer.") : answer;
         }
         catch (OperationCanceledException expired) when (late.IsCancellationRequested && !token.IsCancellationRequested)

@@ -209,7 +209,7 @@ internal sealed class ProposalBatch
 
         for (int start = 0; start < _proposals.Count; start += CompletedTogether)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(static part => part.Batch.Complete(part.Start), (Batch: this, Start: start), preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(static part => part.Batch.Complete(part.Start), (Batch: this, Start: start), preferLocal: true);
         }
     }
 

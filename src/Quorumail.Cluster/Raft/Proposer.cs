@@ -180,7 +180,7 @@ internal sealed class Proposer(ProposalQueue queue, RaftNode node, Func<long> cl
             }
 
             (long index, long term) = (answer.Long(), answer.Long());
-            node.Trail.HearCommitted(index, term);
+            node.Trail.HearCommitted(index, term, here: true);
             await ((DotNext.IO.Log.IAuditTrail)node.Trail).WaitForApplyAsync(index, _stop.Token).AsTask().WaitAsync(Patience, node.Time, _stop.Token);
             return true;
         }

@@ -10,10 +10,15 @@ namespace Quorumail.Cluster.Raft;
 /// <summary>A member as the engine knows it: this node, or one that is reached by frames.</summary>
 internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLearner = false) : IRaftClusterMember, IDisposable
 {
+    // Entries that the memory still holds.
+    private const int LittleBehind = 16;
+
     private readonly CancellationTokenSource _gone = new();
     private IRaftClusterMember.ReplicationState _state;
     private SnapshotTransfer? _transfer;
     private Answered? _answered;
+    private Ahead? _ahead;
+    private int _asking;
 
     event Action<ClusterMemberStatusChangedEventArgs> IClusterMember.MemberStatusChanged
     {
@@ -61,8 +66,28 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
     {
         MatchedIndex = 0;
         _answered = null;
+        Volatile.Write(ref _ahead, null);
         _transfer?.Dispose();
         _transfer = null;
+    }
+
+    /// <summary>
+    /// Sends an entry that has just been put at the end of this leader's log, if the member has everything before it and nothing is on its way
+    /// there. The engine asks for the same later, and finds it under way or answered.
+    /// </summary>
+    /// <returns>Whether it was sent; then <paramref name="round"/> is told of the answer.</returns>
+    public bool SendAhead(JournalEntry entry, long previousTerm, long commitIndex, AheadRound round)
+    {
+        if (Volatile.Read(ref _asking) != 0 || MatchedIndex != entry.Index - 1)
+        {
+            return false;
+        }
+
+        long began = node.Time.GetTimestamp();
+        Task<Result<ReplicationStatus>?> answer = AnswerAsync(entry, previousTerm, commitIndex);
+        Volatile.Write(ref _ahead, new Ahead(entry.Term, entry.Index, commitIndex, began, answer));
+        _ = TellAsync(answer, round);
+        return true;
     }
 
     async Task<Result<bool>> IRaftClusterMember.VoteAsync(long term, long lastLogIndex, long lastLogTerm, CancellationToken token)
@@ -110,7 +135,18 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
 
         long began = node.Time.GetTimestamp();
         _answered = null;
-        Result<ReplicationStatus> result = await AppendAsync(term, content, prevLogIndex, prevLogTerm, commitIndex, token);
+        Result<ReplicationStatus> result;
+        if (content.Count == 1 && Volatile.Read(ref _ahead) is { } ahead && ahead.IsFor(term, prevLogIndex + 1, node))
+        {
+            Volatile.Write(ref _ahead, null);
+            (began, commitIndex) = (ahead.Began, ahead.CommitIndex);
+            result = await ahead.Answer.WaitAsync(token) ?? throw new MemberUnavailableException(this);
+        }
+        else
+        {
+            result = await AppendAsync(term, content, prevLogIndex, prevLogTerm, commitIndex, token);
+        }
+
         if (result.Value.Result == HeartbeatResult.Rejected && result.Value.LastIndex < prevLogIndex
             && node.Trail.ReadAll(result.Value.LastIndex, prevLogIndex + content.Count) is { } missing)
         {
@@ -122,6 +158,11 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
         if (result.Value.Result is HeartbeatResult.Replicated or HeartbeatResult.ReplicatedWithLeaderTerm)
         {
             MatchedIndex = Math.Max(MatchedIndex, prevLogIndex + content.Count);
+        }
+
+        if (node.Trail.LastEntryIndex - MatchedIndex > LittleBehind)
+        {
+            await Task.Yield(); // What comes next may have to be read from the disk, and this thread is the connections'.
         }
 
         if (entries is BoundedEntries { IsComplete: false } || result.Value.Result == HeartbeatResult.Rejected)
@@ -191,7 +232,36 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
         return ValueTask.CompletedTask;
     }
 
+    private static async Task TellAsync(Task<Result<ReplicationStatus>?> answer, AheadRound round) =>
+        round.Answered(await answer is { Value.Result: HeartbeatResult.ReplicatedWithLeaderTerm });
+
+    private async Task<Result<ReplicationStatus>?> AnswerAsync(JournalEntry entry, long previousTerm, long commitIndex)
+    {
+        try
+        {
+            return await AppendAsync(entry.Term, [entry], entry.Index - 1, previousTerm, commitIndex, CancellationToken.None);
+        }
+        catch (Exception)
+        {
+            return null; // The engine is told when it asks.
+        }
+    }
+
     private async Task<Result<ReplicationStatus>> AppendAsync(
+        long term, IReadOnlyList<JournalEntry> entries, long previousIndex, long previousTerm, long commitIndex, CancellationToken token)
+    {
+        Interlocked.Increment(ref _asking);
+        try
+        {
+            return await AskAsync(term, entries, previousIndex, previousTerm, commitIndex, token);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _asking);
+        }
+    }
+
+    private async Task<Result<ReplicationStatus>> AskAsync(
         long term, IReadOnlyList<JournalEntry> entries, long previousIndex, long previousTerm, long commitIndex, CancellationToken token)
     {
         using FrameWriter frame = AppendFrame.Write(Incarnation, term, entries, previousIndex, previousTerm, commitIndex);
@@ -219,6 +289,13 @@ internal sealed class RaftMember(DnsEndPoint endPoint, RaftNode node, bool isLea
             Term = answer.Long(),
             Value = new ReplicationStatus { Result = (HeartbeatResult)answer.Byte(), LastIndex = answer.Long() },
         };
+    }
+
+    /// <summary>An entry that is on its way to the member before the engine has asked for that; the answer is null if there was none.</summary>
+    private sealed record Ahead(long Term, long Index, long CommitIndex, long Began, Task<Result<ReplicationStatus>?> Answer)
+    {
+        /// <summary>Whether it is what the engine asks for, and its answer tells whether this node leads still, should somebody wait to know.</summary>
+        public bool IsFor(long term, long index, RaftNode node) => Term == term && Index == index && Began > node.ConfirmedAfter;
     }
 
     /// <summary>The latest answer to an append that told the member all that there was.</summary>

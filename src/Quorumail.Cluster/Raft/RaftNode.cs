@@ -18,9 +18,11 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     // One signal is enough for all changes before it.
     private readonly Channel<bool> _changes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
-    private IReadOnlySet<EndPoint>? _followed;
+    private IReadOnlySet<EndPoint>? _membersGoneBy;
+    private Following? _followed;
     private Task _following = Task.CompletedTask;
     private int _installing;
+    private int _taking;
     private long _confirmedAfter;
     private long _leadTerm;
     private bool _leadershipEnded;
@@ -112,6 +114,7 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
             return ValueTask.CompletedTask;
         };
         _trail.NextMembersChanged = LookAtMembers;
+        _trail.Appended = SendAheadAsync;
         LeaderChanged += (_, _) => LookAtMembers();
         await FollowAsync(MembersToGoBy(), token);
         if (Members.Count == 1 && Members.First() is { IsRemote: false })
@@ -140,7 +143,8 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
     /// <summary>This node asks itself for its vote, which it gives, unless it does not stand after all.</summary>
     public async Task<bool> VotingBeginsAsync(long term, long lastIndex, long lastTerm, bool isPreVote, CancellationToken token)
     {
-        bool stands = await Elections.AnswerSelfAsync(term, lastIndex, lastTerm, isPreVote, Members.Count, token);
+        // The leader asks nothing more while it waits for an answer: what is missed then is this node's own disk.
+        bool stands = !(isPreVote && Volatile.Read(ref _taking) > 0) && await Elections.AnswerSelfAsync(term, lastIndex, lastTerm, isPreVote, Members.Count, token);
         if (stands)
         {
             Voting?.Invoke(term, isPreVote);
@@ -217,8 +221,17 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         Result<ReplicationStatus> result;
         try
         {
+            if (await TryFollowAsync(leader, known))
+            {
+                Candidacies.LeaderHeard();
+                using FrameWriter taken = new();
+                return taken.Byte((byte)FrameAnswer.Done).Long(known.Term).Byte((byte)HeartbeatResult.ReplicatedWithLeaderTerm).Long(known.LastIndex).ToArray();
+            }
+
+            long began = Time.GetTimestamp();
             result = await AppendEntriesAsync(
                 ClusterMemberId.FromEndPoint(leader), known.Term, known, known.PreviousIndex, known.PreviousTerm, known.CommitIndex, 0, token);
+            _followed = result.Value.Result == HeartbeatResult.Rejected ? null : new Following(leader, known.Term, began);
         }
         catch (IOException broken)
         {
@@ -237,6 +250,41 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
             : result.Value.LastIndex;
         using FrameWriter answer = new();
         return answer.Byte((byte)FrameAnswer.Done).Long(result.Term).Byte((byte)result.Value.Result).Long(last).ToArray();
+    }
+
+    // The engine has a follower that hears of its leader wake several threads, each time. So it is told only as often as its timers need, and
+    // whenever there is anything to decide: here are taken the next entries of the leader that it has recognised in this term, and an answer is
+    // given only if the log is still in that term when they are durable. A vote in another term is given after the log has entered that,
+    // and looks at the log afterwards: it knows of each entry whose answer has gone out.
+    private async ValueTask<bool> TryFollowAsync(DnsEndPoint leader, AppendFrame frame)
+    {
+        if (frame.Entries.Count == 0 || Volatile.Read(ref _followed) is not { } followed || !followed.Knows(leader, frame.Term, this)
+            || !_trail.TryAppendNext(frame.Term, frame.PreviousIndex, frame.PreviousTerm, frame.Entries))
+        {
+            return false;
+        }
+
+        if (frame.CommitIndex >= frame.PreviousIndex)
+        {
+            // Applied by a thread of its own, while the disk is busy with what is new.
+            _trail.HearCommitted(frame.PreviousIndex, frame.PreviousTerm, here: false);
+        }
+
+        Interlocked.Increment(ref _taking);
+        try
+        {
+            if (await _trail.WaitDurableInTermAsync(frame.LastIndex, frame.Term))
+            {
+                return true;
+            }
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _taking);
+        }
+
+        await Task.Yield(); // What the engine does then may wait for the journal, whose thread this is.
+        return false;
     }
 
     /// <summary>Installs a snapshot that has been received whole.</summary>
@@ -301,6 +349,32 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         }
     }
 
+    // An entry goes to the members before the engine's threads are woken. If it has gone to all that can be reached, they are woken when a majority has
+    // it, and find the answers.
+    private Task SendAheadAsync(JournalEntry entry, long previousTerm)
+    {
+        int needed = Members.Count / 2;
+        if (needed == 0)
+        {
+            return Task.CompletedTask;
+        }
+
+        AheadRound round = new(needed);
+        bool isWithAll = true;
+        int sent = 0;
+        foreach (RaftMember member in Members)
+        {
+            if (member.IsRemote && member.IsReachable)
+            {
+                bool isSent = member.SendAhead(entry, previousTerm, _trail.CommitIndex, round);
+                isWithAll &= isSent;
+                sent += isSent ? 1 : 0;
+            }
+        }
+
+        return isWithAll && sent >= needed ? round.Task : Task.CompletedTask;
+    }
+
     // Called by threads that must not wait for the engine's locks.
     private void LookAtMembers() => _changes.Writer.TryWrite(true);
 
@@ -330,10 +404,10 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
 
     private async Task FollowAsync(IReadOnlySet<EndPoint> wanted, CancellationToken token)
     {
-        if (_followed is null || !wanted.SetEquals(_followed))
+        if (_membersGoneBy is null || !wanted.SetEquals(_membersGoneBy))
         {
             await ChangeMembersAsync(wanted, token);
-            _followed = wanted;
+            _membersGoneBy = wanted;
         }
 
         _trail.IsAlone = Members is { Count: 1 } && Members.First() is { IsRemote: false };
@@ -367,6 +441,17 @@ internal sealed class RaftNode : RaftCluster<RaftMember>
         {
             await scope.DisposeAsync();
         }
+    }
+
+    /// <summary>A leader that the engine has recognised, and when.</summary>
+    private sealed record Following(DnsEndPoint Leader, long Term, long Heard)
+    {
+        /// <summary>A part of the heartbeat, so that the engine hears of the leader as often as its timers ask for.</summary>
+        private const int HeartbeatPart = 4;
+
+        public bool Knows(DnsEndPoint leader, long term, RaftNode node) =>
+            Term == term && Leader.Equals(leader) && node.Leader is { IsRemote: true } known && known.EndPoint.Equals(leader)
+            && node.Time.GetElapsedTime(Heard) < node.Timers.Heartbeat / HeartbeatPart;
     }
 
     private sealed class Configuration(ClusterTimers timers) : IClusterMemberConfiguration

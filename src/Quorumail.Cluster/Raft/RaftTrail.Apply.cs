@@ -3,11 +3,13 @@ using Quorumail.Cluster.Journal;
 namespace Quorumail.Cluster.Raft;
 
 /// <content>
-/// Applying what is committed, and forgetting what the state holds durably. Own entries are applied on the journal's
-/// thread, which has just made them durable; a follower's on a thread for that.
+/// Applying what is committed, and forgetting what the state holds durably. An entry is applied on the thread that has learnt of
+/// its commit, or on one for that when it may take long.
 /// </content>
 internal sealed partial class RaftTrail
 {
+    private const int MaxAppliedHere = 4;
+
     private void ApplyUntilStopped()
     {
         try
@@ -33,10 +35,10 @@ internal sealed partial class RaftTrail
         }
     }
 
-    // Applies what is committed on the calling thread, unless somebody else is at it, who is told to look again.
-    private void ApplyHere()
+    // Applies what is committed: on the calling thread, unless somebody else is at it, who is told to look again; or on the thread for that.
+    private void Apply(bool here)
     {
-        if (_applying.Wait(0))
+        if (here && _applying.Wait(0))
         {
             try
             {
@@ -65,6 +67,11 @@ internal sealed partial class RaftTrail
             }
         }
     }
+
+    // Whether the thread that has learnt of a commit can apply it, which saves waking another. It may be one that heartbeats need: so no more than
+    // a few entries, and none that has to wait for a disk. Under the gate.
+    private bool CanApplyHere =>
+        _commitIndex - _appliedIndex <= MaxAppliedHere && _configurations.Count == 0 && !_states.MayWait;
 
     private bool WaitForCommitted()
     {

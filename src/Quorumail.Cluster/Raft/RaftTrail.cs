@@ -104,6 +104,12 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         }
     }
 
+    /// <summary>
+    /// Told of each entry that this node has put at the end of its log as the leader, and of the term of the one before; the engine is
+    /// told of the entry when the task ends. Must not block.
+    /// </summary>
+    public Func<JournalEntry, long, Task>? Appended { get; set; }
+
     /// <summary>Index of the last entry known to be committed.</summary>
     public long CommitIndex => Volatile.Read(ref _commitIndex);
 
@@ -130,11 +136,10 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     /// <summary>Commits up to an index, once this node's own disk holds it: the engine counts the leader before it has flushed.</summary>
     async ValueTask<long> IAuditTrail.CommitAsync(long endIndex, CancellationToken token)
     {
-        // With other members an entry is often durable here before it is committed, and applying must not hold up the
-        // heartbeats, so it is left to its own thread.
-        bool here = IsAlone;
-        await _journal.WaitDurableAsync(endIndex, continueHere: here);
+        bool isAlone = IsAlone;
+        await _journal.WaitDurableAsync(endIndex, continueHere: isAlone);
         long count;
+        bool here;
         lock (_gate)
         {
             count = endIndex - _commitIndex;
@@ -143,16 +148,13 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
                 return 0;
             }
 
+            // Where this is the only member, the next entry is proposed only when this one is applied, so the journal's thread has nothing
+            // else to do. With others it has the next entries to write.
             Volatile.Write(ref _commitIndex, endIndex);
-            if (!here || !_journal.IsOnWriter)
-            {
-                Monitor.Pulse(_gate);
-                return count;
-            }
+            here = _journal.IsOnWriter == isAlone && (isAlone || CanApplyHere);
         }
 
-        // The next entry is proposed only when this one is applied, so the journal's thread has nothing else to do.
-        ApplyHere();
+        Apply(here);
         return count;
     }
 
@@ -167,13 +169,18 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         if (entry is ProposalEntry proposal)
         {
             proposal.TryGetMemory(out ReadOnlyMemory<byte> content);
-            long index = AppendOwn(proposal.Term, RecordKind.Commands, content.Span, proposal.Batch);
+            (long index, long previousTerm) = AppendOwn(proposal.Term, RecordKind.Commands, content.Span, proposal.Batch);
             proposal.IsAppended = true;
+            if (Appended is { } appended)
+            {
+                await appended(new JournalEntry(index, proposal.Term, RecordKind.Commands, content, null), previousTerm).WaitAsync(token);
+            }
+
             return index;
         }
 
         ReadOnlyMemory<byte> foreign = await ContentAsync(entry, token);
-        return AppendOwn(entry.Term, KindOf(entry), foreign.Span, null);
+        return AppendOwn(entry.Term, KindOf(entry), foreign.Span, null).Index;
     }
 
     async ValueTask IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(TEntry entry, long startIndex, CancellationToken token)
@@ -207,8 +214,9 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
 
         if (index > startIndex)
         {
-            await _journal.WaitDurableAsync(Math.Min(index - 1, _journal.LastIndex));
-            CommitHeard();
+            // What follows says that it is durable, and does not block.
+            await _journal.WaitDurableAsync(Math.Min(index - 1, _journal.LastIndex), continueHere: true);
+            CommitHeard(here: false);
         }
     }
 
@@ -228,7 +236,10 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
     /// The leader says that an entry is committed. If this log holds it, by index and term, then it holds everything before
     /// it too (log matching), and need not wait for the next heartbeat to say so.
     /// </summary>
-    public void HearCommitted(long index, long term)
+    /// <param name="index">Of the entry.</param>
+    /// <param name="term">Of the entry.</param>
+    /// <param name="here">Whether it may be applied before the call returns.</param>
+    public void HearCommitted(long index, long term, bool here)
     {
         lock (_gate)
         {
@@ -240,7 +251,43 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             _heardCommitted = (index, term);
         }
 
-        CommitHeard();
+        CommitHeard(here);
+    }
+
+    /// <summary>
+    /// Puts entries that the leader of the term in which this log is has sent behind the log's last one, if that is the one before them and no entry
+    /// sets the members. False, and nothing is done, if more is needed than that.
+    /// </summary>
+    public bool TryAppendNext(long term, long previousIndex, long previousTerm, IReadOnlyList<JournalLogEntry> entries)
+    {
+        lock (_appending)
+        {
+            if (HasFailed || ((IPersistentState)this).Term != term || _journal.LastIndex != previousIndex || _journal.LastTerm != previousTerm
+                || entries.Any(entry => entry.Term != term || entry.IsConfiguration))
+            {
+                return false;
+            }
+
+            foreach (JournalLogEntry entry in entries)
+            {
+                Append(term, RecordKind.Commands, entry.Content.Span, null);
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>
+    /// Waits until an entry of a term is durable. False if it is not that entry any more, or this log has gone on to another term: then whoever
+    /// asks in that one has not been told of the entry, and it must not be counted in its own.
+    /// </summary>
+    /// <remarks>What follows runs on the journal's thread, and must not block.</remarks>
+    public async ValueTask<bool> WaitDurableInTermAsync(long index, long term)
+    {
+        await _journal.WaitDurableAsync(index, continueHere: true);
+        bool isDurable = _journal.IsDurable(index, term);
+        Interlocked.MemoryBarrier();
+        return isDurable && ((IPersistentState)this).Term == term;
     }
 
     /// <summary>All entries after one up to another, and the term of the one; null if that is more than one message holds, or forgotten.</summary>
@@ -325,13 +372,14 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
 
     // The engine lets a leader append without a lock, so it may have been followed by another one meanwhile. Its entries
     // must not slip in between those of its successor.
-    private long AppendOwn(long term, RecordKind kind, ReadOnlySpan<byte> content, ProposalBatch? batch)
+    private (long Index, long PreviousTerm) AppendOwn(long term, RecordKind kind, ReadOnlySpan<byte> content, ProposalBatch? batch)
     {
         lock (_appending)
         {
             ThrowIfFailed();
+            long previousTerm = _journal.LastTerm;
             return ((IPersistentState)this).Term == term
-                ? Append(term, kind, content, batch)
+                ? (Append(term, kind, content, batch), previousTerm)
                 : throw new TermPassedException($"Term {term} is over.");
         }
     }
@@ -463,7 +511,7 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
         CompleteWaiters();
     }
 
-    private void CommitHeard()
+    private void CommitHeard(bool here)
     {
         lock (_gate)
         {
@@ -474,8 +522,10 @@ internal sealed partial class RaftTrail : WriteAheadLog, IAuditTrail<IRaftLogEnt
             }
 
             Volatile.Write(ref _commitIndex, index);
-            Monitor.Pulse(_gate);
+            here &= CanApplyHere;
         }
+
+        Apply(here);
     }
 
     private void MoveTo(JournalMark mark)

@@ -12,6 +12,9 @@ internal interface ITransport : IAsyncDisposable
     /// <summary>Peers that can be sent to now.</summary>
     IReadOnlyCollection<NodeHello> Peers { get; }
 
+    /// <summary>A peer that can be sent to now, by its name.</summary>
+    NodeHello? Find(string nodeId) => Peers.FirstOrDefault(peer => string.Equals(peer.NodeId, nodeId, StringComparison.Ordinal));
+
     /// <summary>The addresses to dial, and who answered there.</summary>
     IReadOnlyCollection<DialledAddress> Dialled => [];
 

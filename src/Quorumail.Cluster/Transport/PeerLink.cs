@@ -104,7 +104,10 @@ internal sealed class PeerLink
     public async Task<ReadOnlyMemory<byte>> AskAsync(FrameType type, ReadOnlyMemory<byte> body, CancellationToken token)
     {
         var number = Interlocked.Increment(ref _lastNumber);
-        var answer = new TaskCompletionSource<ReadOnlyMemory<byte>>(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        // What follows the answer to an append is short, and what commits mail: it goes on on the thread that reads.
+        var answer = new TaskCompletionSource<ReadOnlyMemory<byte>>(
+            type == FrameType.Append ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
         _asked[number] = answer;
         try
         {

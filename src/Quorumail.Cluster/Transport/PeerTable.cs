@@ -48,6 +48,9 @@ internal sealed class PeerTable(PortOptions options, ITransportHandler handler, 
     /// <summary>Peers that can be sent to.</summary>
     public IReadOnlyCollection<NodeHello> Peers => [.. _peers.Values.Where(peer => peer.Frames is not null).Select(peer => peer.Hello)];
 
+    /// <summary>A peer that can be sent to, by its name.</summary>
+    public NodeHello? Find(string nodeId) => _peers.TryGetValue(nodeId, out var peer) && peer.Frames is not null ? peer.Hello : null;
+
     /// <summary>All open connections.</summary>
     public IReadOnlyCollection<PeerLink> Links
     {

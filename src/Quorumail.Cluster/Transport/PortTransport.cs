@@ -45,6 +45,9 @@ internal sealed class PortTransport : ITransport
 
     public IReadOnlyCollection<NodeHello> Peers => _table?.Peers ?? [];
 
+    /// <inheritdoc/>
+    public NodeHello? Find(string nodeId) => _table?.Find(nodeId);
+
     public IReadOnlyCollection<DialledAddress> Dialled
     {
         get

@@ -344,6 +344,30 @@ public sealed class FaultTests
     }
 
     [Fact]
+    public async Task An_answer_to_what_was_sent_before_the_question_does_not_prove_that_a_leader_leads_still()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync(3);
+        TestNode leader = await cluster.LeaderAsync();
+        Assert.Equal(ProposalOutcome.Applied, (await leader.ProposeAsync(1)).Outcome);
+        await cluster.ConvergedAsync();
+        TimeSpan onTheWay = TimeSpan.FromMilliseconds(200);
+        foreach (string follower in cluster.Nodes.Keys.Where(name => name != leader.Name))
+        {
+            cluster.Network.Delay(follower, leader.Name, onTheWay, onTheWay);
+        }
+
+        for (int i = 2; i < 6; i++)
+        {
+            Task<ProposalResult> proposal = leader.ProposeAsync(i);
+            await Task.Delay(onTheWay / 10, Token);
+            long asked = Stopwatch.GetTimestamp();
+            await leader.Node.ReadBarrierAsync(Token);
+            Assert.InRange(Stopwatch.GetElapsedTime(asked), onTheWay, TimeSpan.MaxValue);
+            Assert.Equal(ProposalOutcome.Applied, (await proposal).Outcome);
+        }
+    }
+
+    [Fact]
     public async Task Leadership_is_handed_over_under_load_without_a_failed_proposal()
     {
         await using TestCluster cluster = await TestCluster.StartAsync(3);

@@ -334,7 +334,7 @@ public sealed class RaftTrailTests : IDisposable
     {
         using ManualResetEventSlim goesOn = new();
         MemoryState state = new() { Applying = () => goesOn.Wait(Token) };
-        await using Node node = await Node.OpenAsync(_directory["a"], state: state);
+        await using Node node = await Node.OpenAsync(_directory["a"], state: state, isAlone: false);
         node.Journal.MaxMemoryBytes = 1 << 20;
         try
         {
@@ -355,6 +355,52 @@ public sealed class RaftTrailTests : IDisposable
         Assert.All(state.Applied, a => Assert.Equal(10_000, a.Command.Length));
         Assert.Equal(0, node.Journal.MemoryBytes);
     }
+
+    [Fact]
+    public async Task The_next_entries_of_a_leader_are_taken_at_the_end_of_the_log_and_in_its_term_only()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"], isAlone: false);
+        await node.Trail.AppendAsync(Producer(1, 1, 3), 1, skipCommitted: true, Token);
+        await node.EnterAsync(2);
+
+        Assert.False(node.TryAppendNext(1, 3, 1, Commands(1, 1)), "of a term that is over");
+        Assert.False(node.TryAppendNext(2, 2, 1, Commands(2, 1)), "in another's place");
+        Assert.False(node.TryAppendNext(2, 4, 1, Commands(2, 1)), "behind a gap");
+        Assert.False(node.TryAppendNext(2, 3, 2, Commands(2, 1)), "behind another entry");
+        Assert.False(node.TryAppendNext(2, 3, 1, [.. Commands(2, 1), .. Commands(1, 1)]), "of an earlier term");
+        Assert.False(node.TryAppendNext(2, 3, 1, [new JournalLogEntry(2, RecordKind.Configuration, new byte[4])]), "which sets the members");
+        Assert.Equal(3, node.Journal.LastIndex);
+
+        Assert.True(node.TryAppendNext(2, 3, 1, Commands(2, 2)));
+        Assert.True(await node.WaitDurableInTermAsync(5, 2));
+        Assert.Equal(2, await node.TermAsync(5));
+    }
+
+    [Fact]
+    public async Task An_entry_is_not_answered_for_when_the_log_has_entered_another_term_meanwhile()
+    {
+        // Who has voted in that one has looked at the log before, perhaps without the entry: if it counted, one that lacks it could be elected.
+        await using Node node = await Node.OpenAsync(_directory["a"], isAlone: false);
+        await node.EnterAsync(1);
+        Assert.True(node.TryAppendNext(1, 0, 0, Commands(1, 1)));
+        await node.EnterAsync(2);
+        Assert.False(await node.WaitDurableInTermAsync(1, 1));
+    }
+
+    [Fact]
+    public async Task An_entry_is_not_answered_for_when_another_has_its_place()
+    {
+        await using Node node = await Node.OpenAsync(_directory["a"], isAlone: false);
+        await node.EnterAsync(1);
+        Assert.True(node.TryAppendNext(1, 0, 0, Commands(1, 1)));
+        await node.EnterAsync(2);
+        await node.Trail.AppendAsync(Producer(2, 1, 1), 1, skipCommitted: true, Token);
+        Assert.False(await node.WaitDurableInTermAsync(1, 1));
+        Assert.True(await node.WaitDurableInTermAsync(1, 2));
+    }
+
+    private static JournalLogEntry[] Commands(long term, int count) =>
+        [.. Enumerable.Range(0, count).Select(_ => new JournalLogEntry(term, RecordKind.Commands, Content(new byte[4])))];
 
     private static ProposalEntry Entry(long term, int number) => new(term, Content(BitConverter.GetBytes(number)), null);
 
@@ -458,6 +504,16 @@ public sealed class RaftTrailTests : IDisposable
 
         public IDisposable Retain(long index) => _trail.Retain(index);
 
+        /// <summary>As a vote in a later term does.</summary>
+        public async Task EnterAsync(long term) => await ((IPersistentState)_trail).UpdateTermAsync(term, resetLastVote: true, Token);
+
+        public bool TryAppendNext(long term, long previousIndex, long previousTerm, IReadOnlyList<JournalLogEntry> entries) =>
+            _trail.TryAppendNext(term, previousIndex, previousTerm, entries);
+
+        // The test goes on on a thread of its own, not on the journal's.
+        public Task<bool> WaitDurableInTermAsync(long index, long term) =>
+            Task.Run(async () => await _trail.WaitDurableInTermAsync(index, term), Token);
+
         public IReadOnlySet<EndPoint>? NextMembers => _trail.NextMembers?.Members;
 
         public int NextMembersChanges { get; private set; }
@@ -466,7 +522,7 @@ public sealed class RaftTrailTests : IDisposable
 
         public MemoryState State { get; }
 
-        public static async Task<Node> OpenAsync(string directory, int snapshotEntries = 1_000_000, MemoryState? state = null)
+        public static async Task<Node> OpenAsync(string directory, int snapshotEntries = 1_000_000, MemoryState? state = null, bool isAlone = true)
         {
             state ??= new MemoryState();
             string file = Path.Combine(Directory.CreateDirectory(directory).FullName, "members");
@@ -481,7 +537,10 @@ public sealed class RaftTrailTests : IDisposable
             MembershipFile members = MembershipFile.Read(file);
             TaskCompletionSource<Exception> failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
             RaftTrailOptions options = new(Path.Combine(directory, "vote"), snapshotEntries, long.MaxValue, MaxReadBytes, MaxReadEntries);
-            RaftTrail trail = new(options, journal, members, states, new StateApplier(states), problem => failed.TrySetResult(problem));
+            RaftTrail trail = new(options, journal, members, states, new StateApplier(states), problem => failed.TrySetResult(problem))
+            {
+                IsAlone = isAlone,
+            };
             await ((IAuditTrail)trail).InitializeAsync(Token);
             return new Node(trail, journal, members, state, failed.Task);
         }
