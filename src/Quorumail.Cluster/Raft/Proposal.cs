@@ -3,7 +3,9 @@ using Quorumail.Cluster.Log;
 namespace Quorumail.Cluster.Raft;
 
 /// <summary>One caller who waits for one command. Whoever completes it first wins: the log, or the caller's own token.</summary>
-internal sealed class Proposal(Action ended) : TaskCompletionSource<ProposalResult>
+/// <param name="mayWait">Whether the command may wait for others.</param>
+/// <param name="ended">Called when the waiting has ended.</param>
+internal sealed class Proposal(bool mayWait, Action ended) : TaskCompletionSource<ProposalResult>
 {
     private const string GivenUp = "The caller stopped waiting; the command may still be committed.";
     private const string NeverSent = "No leader took the command while the caller waited.";
@@ -13,6 +15,9 @@ internal sealed class Proposal(Action ended) : TaskCompletionSource<ProposalResu
     private CancellationTokenRegistration _cancellation;
     private ProposalResult _result;
     private int _stage;
+
+    /// <summary>Whether the command may wait for others; if not, a client waits for it.</summary>
+    public bool MayWait => mayWait;
 
     private enum Stage
     {

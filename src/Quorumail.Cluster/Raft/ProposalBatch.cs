@@ -51,10 +51,11 @@ internal sealed class ProposalBatch
     public ReadOnlyMemory<byte> Commands => _buffer.AsMemory(LogEntryFormat.HeaderSize, _length - LogEntryFormat.HeaderSize);
 
     /// <summary>A caller's place in it; to be added next.</summary>
-    public Proposal NewProposal()
+    /// <param name="mayWait">Whether its command may wait for others.</param>
+    public Proposal NewProposal(bool mayWait)
     {
         Interlocked.Increment(ref _waiting);
-        return new Proposal(_ended);
+        return new Proposal(mayWait, _ended);
     }
 
     /// <summary>Copies a caller's command into the entry.</summary>
@@ -213,11 +214,21 @@ internal sealed class ProposalBatch
         }
     }
 
+    // First those whose clients wait: what the others go on with, a delivery as a rule, takes its time.
     private void Complete(int start)
     {
-        for (int i = start; i < Math.Min(start + CompletedTogether, _proposals.Count); i++)
+        List<Proposal> part = _proposals.GetRange(start, Math.Min(CompletedTogether, _proposals.Count - start));
+        foreach (Proposal proposal in part)
         {
-            _proposals[i].Complete();
+            if (!proposal.MayWait)
+            {
+                proposal.Complete();
+            }
+        }
+
+        foreach (Proposal proposal in part)
+        {
+            proposal.Complete(); // Again makes no difference.
         }
     }
 }

@@ -115,7 +115,7 @@ internal sealed class ProposalQueue(ClusterNodeOptions options, TimeProvider tim
             }
 
             ProposalBatch batch = BatchFor(command.Length, isNumbered);
-            Proposal proposal = batch.NewProposal();
+            Proposal proposal = batch.NewProposal(mayWait);
             batch.Add(proposal, new LoggedCommand(target, _incarnation, isNumbered ? _nextSequence++ : 0, command));
             _waitingCommands++;
             _waitingBytes += LogEntryFormat.CommandHeaderSize + command.Length;

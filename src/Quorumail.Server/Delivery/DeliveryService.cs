@@ -232,7 +232,7 @@ internal sealed partial class DeliveryService : IHostedService, IAsyncDisposable
             {
                 _running++;
                 ThreadPool.UnsafeQueueUserWorkItem(
-                    static state => _ = state.Service.RunAsync(state.Job), (Service: this, Job: job), preferLocal: false);
+                    static state => _ = state.Service.RunAsync(state.Job), (Service: this, Job: job), preferLocal: true);
             }
 
             while (_scheduler.TryTakeGivenUp(now) is { } lost)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Quorumail.Cluster.Log;
 using Quorumail.Cluster.Raft;
 
@@ -112,6 +113,25 @@ public sealed class ProposalQueueTests
         _queue.Close("it stops");
         Assert.True(_queue.Idle.IsCompleted);
         Assert.Equal(0, _queue.Waiting);
+    }
+
+    [Fact]
+    public async Task Whose_client_waits_is_answered_before_those_that_came_earlier_and_could_wait()
+    {
+        Assert.True(Add(mayWait: false));
+        Assert.NotNull(_queue.Take());
+        Assert.Null(_queue.Take());
+
+        ConcurrentQueue<bool> order = [];
+        Task[] answered = [.. new[] { true, true, false, false }.Select(mayWait => _queue
+            .TryAdd(CommandTarget.Application, new byte[] { 1 }, isNumbered: true, mayWait, out _, out _)!.Task
+            .ContinueWith(_ => order.Enqueue(mayWait), Token, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default))];
+        ProposalBatch? batch = _queue.Take();
+        Assert.Equal(4, batch?.ProposalCount);
+        batch!.Failed(ProposalOutcome.Refused, "it is enough to be answered");
+        await Task.WhenAll(answered);
+        Assert.Equal([false, false, true, true], order);
+        Assert.True(batch.IsOver);
     }
 
     // Whether the caller is to start taking.
