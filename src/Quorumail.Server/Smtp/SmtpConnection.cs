@@ -209,9 +209,7 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             }
 
             _clock.Resume(wait);
-            var reading = _wire.ReadAsync();
-            var wasThere = reading.IsCompleted;
-            var result = await reading;
+            var result = await _wire.ReadAsync();
             _clock.Stop();
             if (result.IsCanceled && _farewell is { } farewell)
             {
@@ -227,10 +225,10 @@ internal sealed partial class SmtpConnection : IAsyncDisposable
             }
 
             var input = result.Buffer;
-            if (!wasThere || !input.IsEmpty)
+            if (_unread is { Count: > 0 } && (!input.IsEmpty || (result.IsCompleted && await _wire.HasToldAsync())))
             {
-                // The client has gone on, or hung up after it had time to read: its 250 is not in doubt.
-                _unread?.Clear();
+                // The client has gone on, or hung up when it had been told: its 250 is not in doubt.
+                _unread.Clear();
             }
 
             var pause = Drive(ref input, ConnectionAnswer.None);

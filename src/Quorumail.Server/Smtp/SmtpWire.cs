@@ -1,8 +1,12 @@
 using System.Buffers;
+using System.Buffers.Binary;
+using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Security;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Quorumail.Core.Smtp;
 
 namespace Quorumail.Server.Smtp;
@@ -10,6 +14,15 @@ namespace Quorumail.Server.Smtp;
 /// <summary>A connection's octets both ways: in plain first, and over TLS once that is established.</summary>
 internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clock) : IAsyncDisposable
 {
+    // tcp(7): the level, TCP_INFO, and of what that gives the state, TCP_CLOSE, and how many segments are not acknowledged.
+    private const int TcpLevel = 6;
+    private const int TcpInfo = 11;
+    private const byte TcpClose = 7;
+    private const int UnacknowledgedAt = 24;
+
+    private static readonly TimeSpan AcknowledgedWithin = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(10);
+
     private volatile PipeReader _input = connection.Transport.Input;
     private PipeWriter _output = connection.Transport.Output;
     private SslStream? _tls;
@@ -80,6 +93,24 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
         }
 
         return hasCome;
+    }
+
+    /// <summary>
+    /// Whether a client that has hung up had been told everything. Its system acknowledges what reaches an open connection, and answers with a reset what reaches
+    /// one that its program has closed, or has closed without reading it. False, too, if a second says nothing, or the system can't be asked.
+    /// </summary>
+    public async Task<bool> HasToldAsync()
+    {
+        var socket = connection.Features.Get<IConnectionSocketFeature>()?.Socket;
+        for (var asked = Stopwatch.GetTimestamp(); socket is not null && Stopwatch.GetElapsedTime(asked) < AcknowledgedWithin; await Task.Delay(AskAgainAfter, CancellationToken.None))
+        {
+            if (IsAcknowledged(socket) is { } isAcknowledged)
+            {
+                return isAcknowledged;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>Does the server's side of the handshake. Nobody else may read meanwhile.</summary>
@@ -153,5 +184,21 @@ internal sealed class SmtpWire(ConnectionContext connection, ConnectionClock clo
         var result = await flushing;
         clock.Stop();
         return !result.IsCompleted;
+    }
+
+    // Nothing: it is neither acknowledged nor reset yet.
+    private static bool? IsAcknowledged(Socket socket)
+    {
+        Span<byte> info = stackalloc byte[UnacknowledgedAt + sizeof(uint)];
+        try
+        {
+            return socket.GetRawSocketOption(TcpLevel, TcpInfo, info) < info.Length || info[0] == TcpClose ? false
+                : BinaryPrimitives.ReadUInt32LittleEndian(info[UnacknowledgedAt..]) == 0 ? true
+                : null;
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException or PlatformNotSupportedException)
+        {
+            return false;
+        }
     }
 }

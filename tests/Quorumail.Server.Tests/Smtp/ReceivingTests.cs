@@ -8,6 +8,7 @@ using Quorumail.Core.Smtp;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Queue;
+using Quorumail.Server.Tests.Queue;
 using Quorumail.Server.Smtp;
 
 namespace Quorumail.Server.Tests.Smtp;
@@ -200,6 +201,52 @@ public sealed class ReceivingTests
         mayCommit.SetResult();
         var id = await isReported.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
         Assert.Equal(Assert.Single(server.Queue.Enqueued).Id, id);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_250_to_a_client_that_says_nothing_more_is_reported_unless_its_system_took_it(bool reads)
+    {
+        await using var server = await SmtpTestServer.StartAsync();
+        List<QueueId> reported = [];
+        var mayCommit = new TaskCompletionSource();
+        var isProposed = new TaskCompletionSource();
+        server.Queue.Decide = async (command, _) =>
+        {
+            if (command is ReportUnreadReplyCommand report)
+            {
+                reported.Add(report.Id);
+            }
+            else
+            {
+                isProposed.SetResult();
+                await mayCommit.Task;
+            }
+
+            return ScriptedQueue.Accepted;
+        };
+        using (var client = await server.ConnectAsync())
+        {
+            await client.ReplyAsync();
+            await client.AskAsync("EHLO client.test");
+            await client.AskAsync("MAIL FROM:<>");
+            await client.AskAsync("RCPT TO:<joe@here.test>");
+            await client.AskAsync("DATA");
+            await client.SendAsync("x: y\r\n.\r\n");
+            await isProposed.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+            if (reads)
+            {
+                // The end of what it says is there before its 250, which it waits for all the same.
+                client.Socket.Shutdown(SocketShutdown.Send);
+                mayCommit.SetResult();
+                Assert.StartsWith("250", await client.ReplyAsync(), StringComparison.Ordinal);
+            }
+        }
+
+        mayCommit.TrySetResult();
+        await MailQueueTests.UntilAsync(() => server.Services.Connections.Count == 0);
+        Assert.Equal(reads ? [] : server.Queue.Enqueued.Select(command => command.Id), reported);
     }
 
     [Fact]
