@@ -8,8 +8,8 @@ using Quorumail.Core.Smtp;
 using Quorumail.Server.Configuration;
 using Quorumail.Server.Limits;
 using Quorumail.Server.Queue;
-using Quorumail.Server.Tests.Queue;
 using Quorumail.Server.Smtp;
+using Quorumail.Server.Tests.Queue;
 
 namespace Quorumail.Server.Tests.Smtp;
 
