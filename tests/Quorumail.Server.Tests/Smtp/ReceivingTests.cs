@@ -168,38 +168,16 @@ public sealed class ReceivingTests
     public async Task A_250_that_the_client_did_not_wait_for_is_reported()
     {
         await using var server = await SmtpTestServer.StartAsync();
-        var isReported = new TaskCompletionSource<QueueId>();
+        var reported = new TaskCompletionSource<QueueId>();
         var mayCommit = new TaskCompletionSource();
-        var isProposed = new TaskCompletionSource();
-        server.Queue.Decide = async (command, _) =>
+        using (var client = await SendUncommittedAsync(server, mayCommit.Task, reported.SetResult))
         {
-            if (command is ReportUnreadReplyCommand report)
-            {
-                isReported.SetResult(report.Id);
-            }
-            else
-            {
-                isProposed.SetResult();
-                await mayCommit.Task;
-            }
-
-            return ScriptedQueue.Accepted;
-        };
-        using (var client = await server.ConnectAsync())
-        {
-            await client.ReplyAsync();
-            await client.AskAsync("EHLO client.test");
-            await client.AskAsync("MAIL FROM:<>");
-            await client.AskAsync("RCPT TO:<joe@here.test>");
-            await client.AskAsync("DATA");
-            await client.SendAsync("x: y\r\n.\r\n");
-            await isProposed.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
             client.Socket.LingerState = new LingerOption(true, 0);
         }
 
         // The reset is seen by the transport, which then ends both pipes.
         mayCommit.SetResult();
-        var id = await isReported.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        var id = await reported.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
         Assert.Equal(Assert.Single(server.Queue.Enqueued).Id, id);
     }
 
@@ -211,30 +189,8 @@ public sealed class ReceivingTests
         await using var server = await SmtpTestServer.StartAsync();
         List<QueueId> reported = [];
         var mayCommit = new TaskCompletionSource();
-        var isProposed = new TaskCompletionSource();
-        server.Queue.Decide = async (command, _) =>
+        using (var client = await SendUncommittedAsync(server, mayCommit.Task, reported.Add))
         {
-            if (command is ReportUnreadReplyCommand report)
-            {
-                reported.Add(report.Id);
-            }
-            else
-            {
-                isProposed.SetResult();
-                await mayCommit.Task;
-            }
-
-            return ScriptedQueue.Accepted;
-        };
-        using (var client = await server.ConnectAsync())
-        {
-            await client.ReplyAsync();
-            await client.AskAsync("EHLO client.test");
-            await client.AskAsync("MAIL FROM:<>");
-            await client.AskAsync("RCPT TO:<joe@here.test>");
-            await client.AskAsync("DATA");
-            await client.SendAsync("x: y\r\n.\r\n");
-            await isProposed.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
             if (reads)
             {
                 // The end of what it says is there before its 250, which it waits for all the same.
@@ -594,5 +550,34 @@ public sealed class ReceivingTests
         Assert.StartsWith("220", await first.ReplyAsync(), StringComparison.Ordinal);
         using var second = await server.ConnectAsync();
         Assert.StartsWith("421 4.7.0", await second.ReplyAsync(), StringComparison.Ordinal);
+    }
+
+    /// <summary>A client that has sent a message, whose commit waits for a task; and whoever is told that its 250 may not have been read.</summary>
+    private static async Task<SmtpTestClient> SendUncommittedAsync(SmtpTestServer server, Task mayCommit, Action<QueueId> reported)
+    {
+        var isProposed = new TaskCompletionSource();
+        server.Queue.Decide = async (command, _) =>
+        {
+            if (command is ReportUnreadReplyCommand report)
+            {
+                reported(report.Id);
+            }
+            else
+            {
+                isProposed.SetResult();
+                await mayCommit;
+            }
+
+            return ScriptedQueue.Accepted;
+        };
+        var client = await server.ConnectAsync();
+        await client.ReplyAsync();
+        await client.AskAsync("EHLO client.test");
+        await client.AskAsync("MAIL FROM:<>");
+        await client.AskAsync("RCPT TO:<joe@here.test>");
+        await client.AskAsync("DATA");
+        await client.SendAsync("x: y\r\n.\r\n");
+        await isProposed.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        return client;
     }
 }
